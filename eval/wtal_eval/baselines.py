@@ -1,0 +1,46 @@
+"""The score any model must beat: every tag of a video as one detection, the whole video long.
+
+A weakly supervised model is given these tags in training. Where instances fill most of a video, as
+in ActivityNet, this row is high, and a figure means little without it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wtal_eval.average_precision import Segments
+from wtal_eval.ranking import Ranking
+from wtal_eval.segments import Floats, Ints
+from wtal_eval.truth import Truth
+
+
+def true_tags(truth: Truth) -> tuple[Ints, Ints]:
+    """Video and class of every tag, each once, in the order of the file."""
+    video, label = truth.instances.video, truth.instances.label
+    _, first = np.unique(video * len(truth.classes) + label, return_index=True)
+    rows = np.sort(first)
+    return video[rows], label[rows]
+
+
+def predicted_tags(score_VL: Floats, truth: Truth) -> tuple[Ints, Ints]:
+    """Video and class of the best scored label of each video, where that label is a class."""
+    ranked = np.where(np.isnan(score_VL), -np.inf, score_VL)
+    best = ranked.argmax(axis=1)
+    scored = ~np.isnan(score_VL).all(axis=1) & (best < len(truth.classes))
+    videos = np.flatnonzero(scored)
+    return videos, best[videos]
+
+
+def whole_video(tags: tuple[Ints, Ints], truth: Truth) -> Ranking | None:
+    """Detections [0, duration] with score 1 / duration; None if no tagged video has a duration.
+
+    With one constant score the order of the file would decide 0.1 to 0.3 points.
+    """
+    video, label = tags
+    duration = truth.durations[video]
+    known = duration > 0  # False for NaN
+    if not known.any():
+        return None
+    duration = duration[known]
+    segments = Segments(video[known], label[known], np.zeros(len(duration)), duration)
+    return Ranking(segments, 1 / duration)

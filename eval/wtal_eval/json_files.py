@@ -1,0 +1,148 @@
+"""Reads a JSON file whose bulk is one object of many members, a member at a time.
+
+The standard reader builds the whole tree and silently keeps the last of two equal keys. Here the
+two outer levels are walked by hand and only the members go through the (compiled) standard reader:
+repeated keys are seen, and the objects of one member are freed before the next is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from wtal_eval.faults import EvalError, shown
+
+MAX_BYTES = 2 * 1024**3  # forty times the largest result file known; a bigger one is a mistake
+BOM = b"\xef\xbb\xbf"
+
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_decode = json.JSONDecoder().raw_decode
+
+
+def read_members(path: Path, inner: str, visit: Callable[[str, Any], None]) -> dict[str, Any]:
+    """Read the JSON object in `path`, handing each member of its member `inner` to `visit`.
+
+    Args:
+        path: the file.
+        inner: key of the bulky member, `results` or `database`.
+        visit: called with each key and parsed value of that object, in file order.
+
+    Returns:
+        The other members of the outer object. `inner` is in it, as None, if it was found.
+
+    Raises:
+        EvalError: if the file cannot be read, is not one JSON object, repeats a key on these two
+            levels, or if `inner` is there and is not an object.
+    """
+    data = _read_bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvalError(
+            f"{path}: byte {error.start} is not UTF-8 text; expected a JSON file in UTF-8."
+        ) from None
+    walk = _Walk(path, text, len(BOM) if data.startswith(BOM) else 0)
+    del data  # the text is enough; a large file need not be held twice
+    try:
+        return walk.run(inner, visit)
+    except json.JSONDecodeError as error:
+        raise walk.broken(error.msg, error.pos) from None
+    except RecursionError:
+        raise EvalError(
+            f"{path}: nested too deep; expected lists of label, score and segment."
+        ) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size, regular = path.stat().st_size, path.is_file()
+        data = path.read_bytes() if regular and size <= MAX_BYTES else b""
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = error.strerror if isinstance(error, OSError) else error
+        raise EvalError(f"{path} cannot be read: {why}.") from None
+    if not regular:  # pipes and devices may never end
+        raise EvalError(f"{path} is a folder, pipe or device; expected a JSON file.")
+    if size > MAX_BYTES:
+        raise EvalError(f"{path} has {size} bytes; expected at most {MAX_BYTES}.")
+    if not data or data.isspace():
+        raise EvalError(f"{path} is empty; expected a JSON object.")
+    return data
+
+
+class _Walk:
+    def __init__(self, path: Path, text: str, first_byte: int) -> None:
+        self.path, self.text, self.first_byte, self.at = path, text, first_byte, 0
+
+    def run(self, inner: str, visit: Callable[[str, Any], None]) -> dict[str, Any]:
+        others: dict[str, Any] = {}
+        if self._peek() != "{":
+            raise self.broken("Expected a JSON object", self.at)
+        for key in self._keys("the file"):
+            if key != inner:
+                others[key] = self._value()
+                continue
+            others[key] = None
+            if self._peek() != "{":
+                raise EvalError(
+                    f"{self.path}: {inner!r} is {shown(self._value())}, expected an object with "
+                    f"one member per video."
+                )
+            for video in self._keys(repr(inner)):
+                visit(video, self._value())
+        if self._peek():
+            raise self.broken("Extra data after the object", self.at)
+        return others
+
+    def broken(self, what: str, at: int) -> EvalError:
+        """The error for a fault at character `at`, told in bytes, which editors and `dd` count."""
+        byte = self.first_byte + len(self.text[:at].encode("utf-8", "surrogatepass"))
+        end = ", the end of the file: is it truncated?" if at >= len(self.text.rstrip()) else "."
+        return EvalError(f"{self.path} is not valid JSON: {what} at byte {byte}{end}")
+
+    def _keys(self, owner: str) -> Iterator[str]:
+        """Yield each key of the object that starts here; the caller then reads its value."""
+        self._take("{")
+        seen: set[str] = set()
+        if self._peek() == "}":
+            self._take("}")
+            return
+        while True:
+            if self._peek() != '"':
+                raise self.broken("Expected a key in double quotes", self.at)
+            key = self._value()
+            if key in seen:
+                raise EvalError(
+                    f"{self.path}: key {shown(key)} is twice in {owner}; expected each key once, "
+                    f"because readers keep only the last."
+                )
+            seen.add(key)
+            self._take(":")
+            yield key
+            if self._peek() != ",":
+                break
+            self._take(",")
+        self._take("}")
+
+    def _peek(self) -> str:
+        match = _BLANKS.match(self.text, self.at)
+        assert match is not None  # the pattern also matches nothing
+        self.at = match.end()
+        return self.text[self.at : self.at + 1]
+
+    def _take(self, mark: str) -> None:
+        if self._peek() != mark:
+            raise self.broken(f"Expected {mark!r}", self.at)
+        self.at += 1
+
+    def _value(self) -> Any:
+        self._peek()
+        try:
+            value, self.at = _decode(self.text, self.at)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # Python refuses to convert integers of thousands of digits
+            raise self.broken("A number with too many digits", self.at) from None
+        return value

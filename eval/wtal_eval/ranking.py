@@ -1,0 +1,211 @@
+"""Which detections take part, and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from wtal_eval.average_precision import Segments, rank
+from wtal_eval.columns import Annotations, Detections, codes_of, repeated
+from wtal_eval.faults import EvalError, Faults, shown
+from wtal_eval.notes import Notes
+from wtal_eval.protocols import Protocol, nearest
+from wtal_eval.segments import Bools, Floats, Ints
+from wtal_eval.truth import Truth
+
+TIES_WORTH_A_WARNING = 0.01  # share of detections; rounding scores to one decimal costs 0.2 points
+
+# What becomes of detections that end before they start, in the words of the warning.
+REVERSED = {"fp": "kept as false positives", "drop": "dropped", "swap": "turned round"}
+
+# Public files of one data set differ in how they write the same id.
+RENAMINGS: dict[str, Callable[[str], str]] = {
+    "without the prefix 'v_' they are": lambda video: video.removeprefix("v_"),
+    "with the prefix 'v_' they are": lambda video: "v_" + video,
+    "without the suffix after the last dot they are": lambda video: video.rpartition(".")[0],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The detections that take part; video V stands for any video outside the subset."""
+
+    segments: Segments
+    score: Floats
+
+
+def select_detections(
+    detections: Detections, annotations: Annotations, truth: Truth, protocol: Protocol, notes: Notes
+) -> Ranking:
+    """Cut the detections to those that count, under the codes of `truth`.
+
+    Raises:
+        EvalError: for what the protocol refuses: unknown labels, unknown videos, reversed segments.
+    """
+    start, end, keep = _repair(detections, protocol, notes)
+    class_of = _classes_of(detections, annotations, truth, protocol, notes)
+    video_of = _videos_of(detections, annotations, truth, protocol)
+    label, video = class_of[detections.label], video_of[detections.video]
+    outside = video == len(truth.videos)
+    notes.counts["detections_read"] = len(detections)
+    notes.counts["detections_unknown_video"] = int(outside.sum())
+    keep &= label >= 0
+    if protocol.unknown_videos != "fp":
+        notes.warn(
+            int((keep & outside).sum()),
+            "detection on a video outside the subset was ignored",
+            "detections on videos outside the subset were ignored",
+        )
+        keep &= ~outside
+    elif truth.excluded:
+        on_excluded = codes_of(detections.videos, dict.fromkeys(truth.excluded, 1), 0)
+        notes.warn(
+            int((keep & (on_excluded[detections.video] == 1)).sum()),
+            "detection on an excluded video is a false positive (unknown_videos=ignore drops it)",
+            "detections on excluded videos are false positives (unknown_videos=ignore drops them)",
+        )
+    segments = Segments(video, label, start, end)
+    score = detections.score
+    if not keep.all():
+        segments, score = segments.take(keep), score[keep]
+    ranking = Ranking(segments, score)
+    _describe_detections(ranking, truth, notes)
+    return ranking
+
+
+def _repair(
+    detections: Detections, protocol: Protocol, notes: Notes
+) -> tuple[Floats, Floats, Bools]:
+    """Start, end and which rows stay, after the rule for reversed detections."""
+    start, end = detections.start, detections.end
+    backwards = end < start
+    rule = protocol.invalid_detections
+    if rule == "error":
+        detections.refuse_reversed(backwards, "invalid_detections=fp, drop or swap accepts them")
+    else:
+        notes.warn(
+            int(backwards.sum()),
+            f"detection ends before it starts ({REVERSED[rule]})",
+            f"detections end before they start ({REVERSED[rule]})",
+        )
+    if rule == "swap":
+        start, end = np.minimum(start, end), np.maximum(start, end)
+    return start, end, ~backwards if rule == "drop" else np.ones_like(backwards)
+
+
+def _classes_of(
+    detections: Detections, annotations: Annotations, truth: Truth, protocol: Protocol, notes: Notes
+) -> Ints:
+    """(L,) class of each label of the result file; -1 for labels that take no part."""
+    count = np.bincount(detections.label, minlength=len(detections.labels))
+    known = set(annotations.labels)
+    faults = Faults(detections.source)
+    ignored = outside = 0
+    classes = {name: c for c, name in enumerate(truth.classes)}
+    for name, rows in zip(detections.labels, count.tolist(), strict=True):
+        if name in classes or not rows:
+            continue
+        if name in known:
+            outside += rows
+        elif protocol.unknown_labels == "ignore":
+            ignored += rows
+        else:
+            faults.add_sentence(
+                f"label {shown(name)} ({rows} detections) is nowhere in {annotations.source}"
+                f"{nearest(name, sorted(known))}"
+            )
+    if faults.count:
+        faults.examples[-1] += " (unknown_labels=ignore drops such detections)"
+    faults.raise_if_any()
+    notes.warn(
+        outside,
+        "detection of a label without instances in this subset was dropped",
+        "detections of labels without instances in this subset were dropped",
+    )
+    notes.warn(
+        ignored,
+        "detection of a label unknown to the annotation file was ignored",
+        "detections of labels unknown to the annotation file were ignored",
+    )
+    return codes_of(detections.labels, classes, -1)
+
+
+def _videos_of(
+    detections: Detections, annotations: Annotations, truth: Truth, protocol: Protocol
+) -> Ints:
+    """(V',) video of each of the result file; V outside the subset."""
+    codes = {v: i for i, v in enumerate(truth.videos)}
+    video_of = codes_of(detections.videos, codes, len(truth.videos))
+    count = np.bincount(detections.video, minlength=len(detections.videos))
+    used = [v for v, n in zip(detections.videos, count.tolist(), strict=True) if n]
+    unknown = [v for v in used if v not in codes and v not in truth.excluded]
+    refused = protocol.unknown_videos == "error" and unknown
+    # A few strangers are the field's daily bread; a majority means that the names do not fit.
+    limit = len(used) / 2 if protocol.unknown_videos == "fp" else len(used) - 1
+    if refused or (unknown and len(unknown) > limit):
+        raise EvalError(
+            f"{detections.source}: {len(unknown)} of {len(used)} videos are not in the evaluated "
+            f"subset of {annotations.source}, for example {shown(unknown[0])}"
+            f"{_cure(unknown, annotations, truth)}."
+        )
+    return video_of
+
+
+def _cure(unknown: list[str], annotations: Annotations, truth: Truth) -> str:
+    known = set(truth.videos)
+    for words, rename in RENAMINGS.items():
+        if sum(rename(v) in known for v in unknown) > len(unknown) / 2:
+            return f"; {words}"
+    subsets = dict(zip(annotations.videos, annotations.subsets, strict=True))
+    elsewhere = Counter(subsets[v] for v in unknown if v in subsets)
+    if elsewhere:
+        name, count = elsewhere.most_common(1)[0]
+        return f"; {count} of them are in subset {name!r}"
+    return f"; the annotation's ids look like {shown(truth.videos[0])}"
+
+
+def _describe_detections(ranking: Ranking, truth: Truth, notes: Notes) -> None:
+    segments, score = ranking.segments, ranking.score
+    empty = int((segments.start == segments.end).sum())
+    duration = np.append(truth.durations, np.nan)[segments.video]
+    ties, duplicates = _ties(ranking)
+    notes.counts.update(
+        detections_kept=len(segments),
+        detections_zero_length=empty,
+        detections_duplicate=duplicates,
+        detections_tied=ties,
+        detections_before_zero=int((segments.start < 0).sum()),
+        detections_past_duration=int((segments.end > duration).sum()),
+    )
+    notes.warn(empty, "detection has zero length", "detections have zero length")
+    if not len(score):
+        notes.warnings.append("No detections: every figure is 0.")
+        return
+    if ties > TIES_WORTH_A_WARNING * len(score):
+        notes.warnings.append(
+            f"{ties} of {len(score)} detections share their score with another of their class: the "
+            f"order of the file decides between them."
+        )
+    silent = len(truth.classes) - len(np.unique(segments.label))
+    notes.warn(
+        silent,
+        "class has no detection; its AP of 0 stays in the mean",
+        "classes have no detection; their AP of 0 stays in the mean",
+    )
+
+
+def _ties(ranking: Ranking) -> tuple[int, int]:
+    """Detections that share label and score with another; exact repetitions of another."""
+    segments = ranking.segments
+    if not len(segments):
+        return 0, 0
+    order = rank(segments.label, ranking.score, "last")
+    label, score = segments.label[order], ranking.score[order]
+    same = (label[1:] == label[:-1]) & (score[1:] == score[:-1])
+    tied = np.append(same, False) | np.append(False, same)
+    rows = order[tied]  # only these can be repetitions
+    columns = (segments.video, segments.label, segments.start, segments.end, ranking.score)
+    return int(tied.sum()), repeated(tuple(column[rows] for column in columns))

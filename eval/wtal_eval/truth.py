@@ -1,0 +1,172 @@
+"""The evaluated subset: which videos, classes and instances take part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from wtal_eval.average_precision import Segments
+from wtal_eval.columns import Annotations, codes_of, repeated
+from wtal_eval.faults import EvalError
+from wtal_eval.notes import Notes
+from wtal_eval.protocols import Protocol
+from wtal_eval.segments import Bools, Floats
+
+AMBIGUOUS = "Ambiguous"  # THUMOS14's label for intervals that nobody could decide
+
+# The same subset under the names that public files give it.
+SUBSET_ALIASES = {"train": "training", "val": "validation", "test": "testing"}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The evaluated subset: `V` videos, `C` classes in alphabetical order, `G` instances.
+
+    Attributes:
+        videos: (V,) names in file order.
+        durations: (V,) seconds, NaN where unknown.
+        classes: (C,) labels with at least one instance.
+        instances: in file order; video 0 to V - 1, label 0 to C - 1.
+        excluded: names of the videos left out on request.
+    """
+
+    videos: tuple[str, ...]
+    durations: Floats
+    classes: tuple[str, ...]
+    instances: Segments
+    excluded: frozenset[str]
+
+
+def select_truth(annotations: Annotations, protocol: Protocol, notes: Notes) -> Truth:
+    """Cut the annotations to the subset, and find its classes.
+
+    Raises:
+        EvalError: if the subset is not there or holds no instance, or for a reversed instance.
+    """
+    subset = find_subset(annotations, protocol.subset, notes)
+    excluded = frozenset(protocol.exclude_videos)
+    absent = excluded.difference(annotations.videos)
+    notes.warn(
+        len(absent),
+        "excluded video is not in the annotation file",
+        "excluded videos are not in the annotation file",
+    )
+    chosen = np.array(
+        [
+            s == subset and v not in excluded
+            for v, s in zip(annotations.videos, annotations.subsets, strict=True)
+        ],
+        bool,
+    )
+    keep = chosen[annotations.video]
+    keep &= _no_ambiguous(annotations, keep, protocol, notes)
+    keep &= _positive(annotations, keep, protocol, notes)
+    if not keep.any():
+        raise EvalError(
+            f"{annotations.source}: subset {subset!r} holds no instance; "
+            f"the file holds {_subset_counts(annotations)}."
+        )
+    used = np.unique(annotations.label[keep])
+    classes = sorted(annotations.labels[code] for code in used)
+    class_of = codes_of(annotations.labels, {name: c for c, name in enumerate(classes)}, -1)
+    video_of = np.cumsum(chosen) - 1
+    instances = Segments(
+        video_of[annotations.video[keep]],
+        class_of[annotations.label[keep]],
+        annotations.start[keep],
+        annotations.end[keep],
+    )
+    truth = Truth(
+        videos=tuple(v for v, c in zip(annotations.videos, chosen, strict=True) if c),
+        durations=annotations.durations[chosen],
+        classes=tuple(classes),
+        instances=instances,
+        excluded=excluded,
+    )
+    _describe_truth(truth, notes)
+    notes.counts["annotation_version"] = annotations.version
+    return truth
+
+
+def find_subset(annotations: Annotations, wanted: str, notes: Notes) -> str:
+    """The subset as the file spells it: exactly, or else by case and alias, with a note.
+
+    Raises:
+        EvalError: if no subset, or more than one, fits.
+    """
+    present = dict.fromkeys(annotations.subsets)
+    if wanted in present:
+        return wanted
+    fits = [name for name in present if _plain_subset(name) == _plain_subset(wanted)]
+    if len(fits) != 1:
+        raise EvalError(
+            f"{annotations.source}: subset {wanted!r} is not there; "
+            f"the file holds {_subset_counts(annotations)}."
+        )
+    notes.warnings.append(f"Subset {fits[0]!r} of the annotation file is used for {wanted!r}.")
+    return fits[0]
+
+
+def _plain_subset(name: str) -> str:
+    return SUBSET_ALIASES.get(name.lower(), name.lower())
+
+
+def _subset_counts(annotations: Annotations) -> str:
+    instances = np.bincount(annotations.video, minlength=len(annotations.videos))
+    videos: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for name, count in zip(annotations.subsets, instances.tolist(), strict=True):
+        videos[name] += 1
+        total[name] += count
+    parts = [f"{name!r} ({videos[name]} videos, {total[name]} instances)" for name in videos]
+    return ", ".join(parts) or "no videos"
+
+
+def _no_ambiguous(annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes) -> Bools:
+    """The instances that are not set aside as Ambiguous intervals."""
+    ambiguous: Bools = codes_of(annotations.labels, {AMBIGUOUS: 1}, 0)[annotations.label] == 1
+    if protocol.ambiguous == "keep":
+        return ~ambiguous
+    notes.warn(
+        int((ambiguous & keep).sum()),
+        f"instance labelled {AMBIGUOUS!r} is counted as a class like any other",
+        f"instances labelled {AMBIGUOUS!r} are counted as a class like any other",
+    )
+    return np.ones_like(ambiguous)
+
+
+def _positive(annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes) -> Bools:
+    """The instances that stay after the rule for zero and negative lengths."""
+    length = annotations.end - annotations.start
+    if protocol.nonpositive_gt == "drop":
+        dropped = int((keep & (length <= 0)).sum())
+        notes.warn(
+            dropped,
+            "instance of zero or negative length was dropped",
+            "instances of zero or negative length were dropped",
+        )
+        positive: Bools = length > 0
+        return positive
+    annotations.refuse_reversed(keep & (length < 0), "nonpositive_gt=drop removes them")
+    notes.warn(
+        int((keep & (length == 0)).sum()),
+        "instance has zero length and stays as a positive that is hardly reachable",
+        "instances have zero length and stay as positives that are hardly reachable",
+    )
+    return np.ones_like(keep)
+
+
+def _describe_truth(truth: Truth, notes: Notes) -> None:
+    instances = truth.instances
+    duration = truth.durations[instances.video]
+    columns = (instances.video, instances.label, instances.start, instances.end)
+    notes.counts.update(
+        videos=len(truth.videos),
+        instances=len(instances),
+        classes=len(truth.classes),
+        instances_duplicate=repeated(columns),
+        instances_before_zero=int((instances.start < 0).sum()),
+        instances_past_duration=int((instances.end > duration).sum()),
+    )

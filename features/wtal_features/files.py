@@ -1,0 +1,359 @@
+"""The safe door: names to paths, atomic writes, reads with a cap, one run per folder."""
+
+import csv
+import errno
+import io
+import json
+import os
+import re
+import secrets
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Never
+
+from wtal_features.errors import FeatureError, Finding
+from wtal_features.npy import FeatureArray, npy_shape, open_regular, read_npy
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; see `lock`
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "FeatureArray",
+    "FeatureError",
+    "Finding",
+    "atomic_write",
+    "check_name",
+    "lock",
+    "make_folder",
+    "npy_shape",
+    "path_in",
+    "read_json",
+    "read_npy",
+    "read_rows",
+    "read_text",
+    "write_json",
+]
+
+# Half-written files carry this prefix; a listing skips every name that starts with a dot.
+TEMPORARY_PREFIX = ".wtal-tmp-"
+
+# The longest name of one file on ext4, XFS, APFS and NTFS.
+_MAX_NAME_BYTES = 255
+_SEPARATORS = frozenset("/\\")
+_WINDOWS_CHARACTERS = frozenset('<>:"|?*')
+_WINDOWS_NAMES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])", re.IGNORECASE)
+# An annotation file with 1e6 segments is about 100 MB.
+_MAX_TEXT_BYTES = 1 << 30
+
+
+# Names -------------------------------------------------------------------------------------------
+
+
+def check_name(name: str, suffix: str = "") -> None:
+    """Refuse a video id that cannot be one file name on every common file system.
+
+    An id is one path component: `a/b` is refused, because the folders of a store are its streams.
+
+    Args:
+        name: The video id.
+        suffix: What the file name adds to it, for example `.npy`.
+
+    Raises:
+        FeatureError: Naming the id and the reason.
+    """
+    reason = _name_fault(name, suffix)
+    if reason:
+        raise FeatureError(
+            f"The video name {name[:80]!r} {reason}; expected a plain file name.",
+            "Rename the video, in the tags and annotations too.",
+            code="name",
+        )
+
+
+def _name_fault(name: str, suffix: str) -> str | None:
+    """Why `name` is refused; None when it is not."""
+    categories = {unicodedata.category(character) for character in name}
+    faults = {
+        "is empty": not name,
+        "contains a path separator": not _SEPARATORS.isdisjoint(name),
+        "contains a control character": not categories.isdisjoint({"Cc", "Zl", "Zp"}),
+        "is not valid Unicode": "Cs" in categories,
+        "starts with a dot": name.startswith("."),
+        "starts or ends with a space or ends with a dot": name != name.strip().rstrip("."),
+        'contains one of < > : " | ? *': not _WINDOWS_CHARACTERS.isdisjoint(name),
+        "is a device name on Windows": _WINDOWS_NAMES.fullmatch(name.split(".")[0].rstrip()),
+        # Two ways to write one letter are one file on macOS and two on Linux.
+        "is not in Unicode form NFC": not unicodedata.is_normalized("NFC", name),
+        f"is longer than {_MAX_NAME_BYTES} bytes": (
+            len((name + suffix).encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES
+        ),
+    }
+    return next((reason for reason, present in faults.items() if present), None)
+
+
+def path_in(root: str | Path, name: str, suffix: str = "") -> Path:
+    """The file of a video inside a folder; never outside, and never shared by two ids.
+
+    Args:
+        root: The folder.
+        name: The video id, one path component.
+        suffix: Appended to the id, for example `.npy`.
+
+    Returns:
+        `root / (name + suffix)`.
+
+    Raises:
+        FeatureError: If `name` has a separator, is absolute, `.` or `..`, holds control or
+            Windows-reserved characters, is a Windows device, is not in NFC, or is too long.
+    """
+    check_name(name, suffix)
+    return Path(root) / (name + suffix)
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a file whole or not at all.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and replace `path` in
+    one step. When the block raises, the temporary file goes and `path` stays as it was.
+
+    Args:
+        path: The file to write; its folder must exist.
+
+    Yields:
+        A binary file open for writing.
+
+    Raises:
+        FeatureError: If the folder cannot be written to or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    try:
+        handle = temporary.open("xb")
+    except OSError as error:
+        _write_failed(path, error)
+    try:
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            _write_failed(path, error)
+        raise
+    _sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those it lies in.
+
+    Raises:
+        FeatureError: If it cannot be made, or a file is in its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _write_failed(path, error)
+
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+
+def _write_failed(path: Path, error: OSError) -> Never:
+    """Say what stopped the writing of `path`."""
+    if error.errno in _NO_SPACE:
+        raise FeatureError(
+            f"No space is left for {path}; nothing there was changed.",
+            "Free some space and run the same command again: it goes on where it stopped.",
+            code="disk-full",
+        ) from error
+    raise FeatureError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        "Choose a place that is yours to write.",
+        code="unwritable",
+    ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets a folder be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as JSON, atomically; NaN and infinity are refused, JSON has none.
+
+    Raises:
+        FeatureError: As `atomic_write`.
+        ValueError: If a number is not finite.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as handle:
+        # A lone surrogate cannot be UTF-8; `\udXXX` keeps it readable by every JSON parser.
+        handle.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+def read_text(path: str | Path, *, max_bytes: int = _MAX_TEXT_BYTES) -> str:
+    """Read a text file: UTF-8, or UTF-16 when a byte order mark says so.
+
+    Args:
+        path: The file.
+        max_bytes: Larger files are refused before they are read.
+
+    Returns:
+        The text, without byte order mark, line ends as they are.
+
+    Raises:
+        FeatureError: If the file is missing, too large, or in another encoding.
+    """
+    path = Path(path)
+    with open_regular(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size > max_bytes:
+            raise FeatureError(
+                f"{path} has {size} bytes; expected at most {max_bytes}.",
+                "Split it, or pass a higher max_bytes.",
+                code="too-large",
+            )
+        data = handle.read(max_bytes)
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FeatureError(
+            f"{path} is not UTF-8 text: byte {error.start} cannot be read.",
+            "Save it as UTF-8.",
+            code="encoding",
+        ) from error
+
+
+def read_json(path: str | Path, *, max_bytes: int = _MAX_TEXT_BYTES) -> object:
+    """Read a JSON file of bounded size and depth.
+
+    Args:
+        path: The file.
+        max_bytes: Larger files are refused before they are read.
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        FeatureError: If the file cannot be read, is no JSON (with the byte where it stops being
+            JSON), is nested too deep, or holds NaN or infinity.
+    """
+    text = read_text(path, max_bytes=max_bytes)
+    try:
+        value: object = json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        offset = len(text[: error.pos].encode("utf-8", "surrogatepass"))
+        raise FeatureError(
+            f"{path} is no JSON: {error.msg} at byte {offset} (line {error.lineno}).",
+            "It may be cut short; write or copy it again.",
+            code="json",
+        ) from error
+    except RecursionError as error:
+        raise FeatureError(f"{path} is nested too deep to be read.", code="json") from error
+    except ValueError as error:  # an integer of thousands of digits, or NaN
+        raise FeatureError(f"{path} holds a bad number: {error}.", code="json") from error
+    return value
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_rows(
+    path: str | Path, *, max_bytes: int = _MAX_TEXT_BYTES
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a CSV file with commas, whatever its line ends and byte order mark.
+
+    Args:
+        path: The file.
+        max_bytes: Larger files are refused before they are read.
+
+    Yields:
+        The number of the row's last line, from 1, and its cells without outer spaces. Empty
+        lines are left out.
+
+    Raises:
+        FeatureError: If the file cannot be read or its quotes do not match, with the line.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, max_bytes=max_bytes), newline=""), strict=True)
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise FeatureError(
+            f"{path} line {reader.line_num} is no CSV: {error}.",
+            'Put cells that hold commas or quotes into "...".',
+            code="csv",
+        ) from error
+
+
+# One run per folder ------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(folder: str | Path) -> Iterator[None]:
+    """Hold a folder against a second run; the lock goes when the process ends, however it ends.
+
+    Windows has no `flock`: there two runs are not kept apart.
+
+    Args:
+        folder: An existing folder; a small file `.lock` stays in it.
+
+    Raises:
+        FeatureError: If another run holds the folder; its process number is named.
+    """
+    path = Path(folder) / ".lock"
+    try:
+        handle = path.open("a+b")
+    except OSError as error:
+        _write_failed(path, error)
+    with handle:
+        if fcntl is not None:
+            _acquire(handle, path)
+        handle.truncate(0)
+        handle.write(str(os.getpid()).encode())
+        handle.flush()
+        yield
+        handle.truncate(0)
+
+
+def _acquire(handle: IO[bytes], path: Path) -> None:
+    """Take the lock at once or say who has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        owner = handle.read(20).decode("ascii", "replace") or "unknown"
+        raise FeatureError(
+            f"{path.parent} is in use by another run (process {owner}).",
+            "Wait for it to end, or choose another folder.",
+            code="locked",
+        ) from error
+    except OSError as error:  # some network file systems have no locks
+        warnings.warn(
+            f"{path.parent} cannot be locked ({error.strerror}): start only one run there.",
+            stacklevel=4,
+        )

@@ -1,0 +1,236 @@
+"""Tags: which actions happen in a video, without saying when."""
+
+import csv
+import difflib
+import io
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wtal_features.errors import FeatureError
+from wtal_features.files import atomic_write, check_name, read_rows
+
+_COLUMNS = ("video", "label", "labels", "subset")
+# A spreadsheet runs a cell that starts with one of these as a formula. Quotes before them are
+# counted too, so that a label which really starts with '= keeps its own quote.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_QUOTED_FORMULA = re.compile(r"'+[=+\-@\t\r]")
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The tags of a data set.
+
+    Attributes:
+        labels: Video -> its labels, each once, sorted; empty for a background-only video.
+        subsets: Video -> the part of the data set it belongs to; only where one was said.
+        notes: What was merged while reading, for the user.
+    """
+
+    labels: Mapping[str, tuple[str, ...]]
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Ids, sorted."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every label once, sorted."""
+        return tuple(sorted({label for labels in self.labels.values() for label in labels}))
+
+    def of_subset(self, subset: str) -> "Tags":
+        """The videos of one subset.
+
+        Raises:
+            FeatureError: If no video belongs to it, naming the subsets there are.
+        """
+        chosen = {v: labels for v, labels in self.labels.items() if self.subsets.get(v) == subset}
+        if not chosen:
+            raise FeatureError(
+                f"No video has the subset {subset!r}; "
+                f"the tags have {sorted(set(self.subsets.values())) or 'none'}.",
+                "Check the name of the subset.",
+                code="subset",
+            )
+        return Tags(chosen, dict.fromkeys(chosen, subset))
+
+
+def read_tags(path: str | Path) -> Tags:
+    """Read tags from a CSV file.
+
+    The header is `video,label` with one row per pair, or `video,labels` with `;` between the
+    labels of a cell; a column `subset` may follow. An empty label says that nothing happens in
+    the video. Names are brought to Unicode form NFC.
+
+    Args:
+        path: A CSV file with commas, UTF-8 or UTF-16 with a byte order mark.
+
+    Returns:
+        The tags; pairs that came twice are merged and noted.
+
+    Raises:
+        FeatureError: If the header is missing or has an unknown column, or a row has a wrong
+            number of cells, a blank or forbidden video name, a label with control characters, or
+            a second subset for a video; with the number of the line.
+    """
+    rows = read_rows(path)
+    line, header = next(rows, (1, []))
+    columns = _check_header([name.lower() for name in header], f"{path} line {line}")
+    labels: dict[str, dict[str, None]] = {}
+    subsets: dict[str, str] = {}
+    repeated = 0
+    for line, row in rows:
+        where = f"{path} line {line}"
+        if len(row) != len(columns):
+            raise FeatureError(
+                f"{where} has {len(row)} cells; expected {len(columns)}: {','.join(columns)}.",
+                'Put cells that hold commas into "...".',
+                code="tags",
+            )
+        cells = {c: _plain(cell, where) for c, cell in zip(columns, row, strict=True)}
+        video = _checked_video(cells["video"], where)
+        _set_subset(subsets, video, cells.get("subset", ""), where)
+        own = labels.setdefault(video, {})
+        for label in _labels_of(cells):
+            repeated += label in own
+            own[label] = None
+    return Tags(
+        {video: tuple(sorted(own)) for video, own in labels.items()},
+        subsets,
+        (f"{path}: {repeated} repeated pairs of video and label were merged.",) if repeated else (),
+    )
+
+
+def _check_header(columns: list[str], where: str) -> list[str]:
+    """The columns, if they are `video`, one of `label` and `labels`, and perhaps `subset`."""
+    expected = "expected the header video,label or video,labels, with or without subset"
+    if len(columns) == 1 and re.search("[;\t]", columns[0]):
+        raise FeatureError(
+            f"{where} is separated by {'tabs' if chr(9) in columns[0] else 'semicolons'}; "
+            f"{expected}.",
+            "Save the file as CSV with commas.",
+            code="tags",
+        )
+    if "video" not in columns:
+        raise FeatureError(
+            f"{where} is no header: {','.join(columns)[:80]!r}; {expected}.",
+            "Put a line such as video,label first.",
+            code="tags",
+        )
+    unknown = [name for name in columns if name not in _COLUMNS]
+    if unknown:
+        nearest = difflib.get_close_matches(unknown[0], _COLUMNS, 1)
+        raise FeatureError(
+            f"{where} has an unknown column {unknown[0]!r}; {expected}.",
+            f"Did you mean {nearest[0]!r}?" if nearest else "Remove the column.",
+            code="tags",
+        )
+    if len(set(columns)) < len(columns) or ("label" in columns) == ("labels" in columns):
+        raise FeatureError(f"{where} is {','.join(columns)!r}; {expected}.", code="tags")
+    return columns
+
+
+def _plain(cell: str, where: str) -> str:
+    """A cell as it was meant: NFC, and without the quote that keeps a formula inert."""
+    if any(unicodedata.category(character) == "Cc" for character in cell):
+        raise FeatureError(
+            f"{where} holds a control character in {cell[:80]!r}.", "Remove it.", code="tags"
+        )
+    text = cell[1:] if _QUOTED_FORMULA.match(cell) else cell
+    return unicodedata.normalize("NFC", text)
+
+
+def _checked_video(video: str, where: str) -> str:
+    if not video:
+        raise FeatureError(f"{where} names no video.", "Fill in or remove the row.", code="tags")
+    try:
+        check_name(video)
+    except FeatureError as error:
+        raise FeatureError(f"{where}: {error.problem}", error.cure, code=error.code) from error
+    return video
+
+
+def _set_subset(subsets: dict[str, str], video: str, subset: str, where: str) -> None:
+    if subset and subsets.setdefault(video, subset) != subset:
+        raise FeatureError(
+            f"{where} puts {video!r} into {subset!r}; an earlier line said {subsets[video]!r}.",
+            "A video belongs to one subset.",
+            code="tags",
+        )
+
+
+def _labels_of(cells: Mapping[str, str]) -> list[str]:
+    """The labels of one row; a blank one is no label."""
+    cell = cells["labels"].split(";") if "labels" in cells else [cells["label"]]
+    return [label.strip() for label in cell if label.strip()]
+
+
+def tags_text(tags: Tags) -> str:
+    """Tags as the text of a CSV file, one row per pair.
+
+    Cells that a spreadsheet would run (`=`, `+`, `-`, `@` first) get a quote in front, which
+    `read_tags` takes away again.
+
+    Args:
+        tags: The column `subset` appears if any video has one.
+
+    Raises:
+        FeatureError: If a video name is forbidden, or a label is blank, has outer spaces or
+            control characters, or is not in NFC: it could not be read back.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("video", "label", "subset") if tags.subsets else ("video", "label")
+    writer.writerow(columns)
+    for video in tags.videos:
+        check_name(video)
+        subset = tags.subsets.get(video, "")
+        check_text(subset, video, blank=True)
+        for label in tags.labels[video]:
+            check_text(label, video)
+        for label in tags.labels[video] or ("",):
+            writer.writerow([_inert(cell) for cell in (video, label, subset)[: len(columns)]])
+    return text.getvalue()
+
+
+def write_tags(path: str | Path, tags: Tags) -> None:
+    """Write tags as CSV, atomically; see `tags_text`.
+
+    Raises:
+        FeatureError: As `tags_text`, and if the file cannot be written.
+    """
+    text = tags_text(tags)
+    with atomic_write(path) as handle:
+        handle.write(text.encode("utf-8"))
+
+
+def check_text(text: str, video: str, *, blank: bool = False) -> None:
+    """Refuse a label or subset that a tags file could not give back.
+
+    Args:
+        text: The label or subset.
+        video: Whose it is, for the message.
+        blank: Whether it may be empty.
+
+    Raises:
+        FeatureError: If it is empty, has outer spaces or control characters, or is not in NFC.
+    """
+    control = any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
+    plain = text == text.strip() and unicodedata.is_normalized("NFC", text)
+    if control or not plain or (not text and not blank):
+        raise FeatureError(
+            f"{video!r} has the label or subset {text[:80]!r}; expected text in Unicode form NFC "
+            "without outer spaces and control characters.",
+            "Rename the label.",
+            code="tags",
+        )
+
+
+def _inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -1,0 +1,5 @@
+"""`python -m wtal`: the same as the `wtal` command."""
+
+from wtal.cli import main
+
+main()

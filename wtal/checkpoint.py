@@ -1,0 +1,127 @@
+"""The tensors of a run: model.safetensors, and state/checkpoint.safetensors to resume from.
+
+Everything that resume needs is one file, replaced in one step: a kill at any moment leaves the last
+good one. No pickle anywhere. There is no random state to save (see schedule.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wtal.errors import WtalError
+from wtal.model import BaSNet, ModelConfig
+from wtal_features.files import atomic_write
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state/checkpoint.safetensors"
+
+
+class State(NamedTuple):
+    """A resumable moment of training."""
+
+    step: int  # steps done
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]  # "<parameter>/<slot>"
+    facts: dict[str, Any]  # small values: best validation figure, its step, ...
+
+
+def save_network(path: Path, network: BaSNet, classes: tuple[str, ...], facts: Any) -> None:
+    """Write the weights with what is needed to use them: classes and feature dim."""
+    about = {"classes": classes, "feature_dim": network.feature_dim, "facts": facts}
+    _write(path, dict(network.state_dict()), "wtal.basnet", about)
+
+
+def load_network(path: Path, config: ModelConfig) -> tuple[BaSNet, tuple[str, ...]]:
+    """The network with its weights, and its class names.
+
+    Raises:
+        WtalError: the file is missing, damaged, or does not fit the config.
+    """
+    tensors, about = _read(path, "wtal.basnet")
+    try:
+        classes = tuple(str(name) for name in about["classes"])
+        network = BaSNet(int(about["feature_dim"]), len(classes), config, torch.Generator())
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WtalError(
+            f"{path} does not fit config.yaml beside it: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return network, classes
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write a resumable moment."""
+    path.parent.mkdir(exist_ok=True)
+    tensors = {f"model/{name}": value for name, value in state.model.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in state.optimizer.items()}
+    _write(path, tensors, "wtal.state", {"step": state.step, "facts": state.facts})
+
+
+def load_state(path: Path) -> State:
+    """Read a resumable moment.
+
+    Raises:
+        WtalError: the file is missing or damaged.
+    """
+    tensors, about = _read(path, "wtal.state")
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+    for name, value in tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = value
+    return State(int(about["step"]), parts["model"], parts["optimizer"], about["facts"])
+
+
+def optimizer_tensors(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """Adam's moments and step counts by parameter name."""
+    return {
+        f"{name}/{slot}": value
+        for name, parameter in network.named_parameters()
+        for slot, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put saved moments back, on the device of each parameter."""
+    parameters = dict(network.named_parameters())
+    for key, value in tensors.items():
+        name, _, slot = key.rpartition("/")
+        parameter = parameters[name]
+        # The step count of Adam stays on the CPU unless the optimizer is capturable or fused.
+        on_device = slot != "step" or any(group.get("fused") for group in optimizer.param_groups)
+        optimizer.state[parameter][slot] = value.to(parameter.device) if on_device else value
+
+
+def _write(path: Path, tensors: dict[str, Tensor], kind: str, about: Mapping[str, Any]) -> None:
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    data = save(on_cpu, {"kind": kind, "about": json.dumps(about)})
+    with atomic_write(path) as handle:
+        handle.write(data)
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], Any]:
+    if not path.is_file():
+        raise WtalError(f"{path} does not exist; expected a run folder that `wtal train` wrote.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("kind") != kind:
+                raise WtalError(f"{path} was not written by this program; expected a {kind} file.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads(metadata["about"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise WtalError(
+            f"{path} is damaged or no safetensors file ({' '.join(str(error).split())[:120]}); "
+            "train again, or restore it from a copy."
+        ) from error

@@ -1,0 +1,358 @@
+"""The commands: parse, call, print. Heavy imports happen inside them, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wtal_eval.protocols import (
+    Ambiguous,
+    InvalidDetections,
+    NonpositiveGt,
+    Ties,
+    UnknownLabels,
+    UnknownVideos,
+    VideoAp,
+    ZeroUnion,
+)
+
+if TYPE_CHECKING:
+    from wtal.train import TrainResult
+    from wtal_features import FeatureStore
+
+app = typer.Typer(
+    name="wtal",
+    help="Find where actions happen in untrimmed videos, learning only from video tags.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only, no progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every skipped video, as it comes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Features = Annotated[
+    Path, typer.Option("--features", "-f", help="Feature store: a folder of <video>.npy.")
+]
+Tags = Annotated[Path | None, typer.Option("--tags", help="CSV with the columns video,label.")]
+Annotations = Annotated[
+    Path | None, typer.Option("--annotations", help="ActivityNet JSON; its labels serve as tags.")
+]
+Fps = Annotated[
+    float | None, typer.Option("--fps", help="Frames per second, if the store has no manifest.")
+]
+Stride = Annotated[
+    float | None, typer.Option("--stride", help="Frames per snippet, if the store has no manifest.")
+]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-o", metavar="A.B=VALUE", help="Override a config key."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="Exit 0 even if some videos were skipped.")
+]
+
+
+@app.command(
+    epilog="Example: wtal train configs/basnet.yaml -f store --tags tags.csv --out runs/basnet"
+)
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file; see configs/.")],
+    features: Features,
+    out: Annotated[Path, typer.Option("--out", help="Run folder to make.")],
+    tags: Tags = None,
+    annotations: Annotations = None,
+    override: Override = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="0,1,2: a run each, with mean and sd.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue after the last checkpoint.")
+    ] = False,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Learn from video-level tags on a feature store."""
+    with _problems(debug):
+        from wtal.config import load_config
+        from wtal.device import choose_device
+        from wtal.inputs import read_labels
+        from wtal.train import run_seeds
+        from wtal.train import train as train_one
+
+        settings = load_config(config, override or ())
+        labels = read_labels(tags, annotations)
+        store = _open(features, settings.data.streams, fps, stride)
+        options: dict[str, Any] = {
+            "resume": resume,
+            "device": choose_device(device),
+            "quiet": quiet,
+        }
+        if seeds is None:
+            results = [train_one(settings, store, labels, out, **options)]
+        else:
+            results = run_seeds(settings, _seeds(seeds), store, labels, out, **options)
+        _say_trained(results, seeds is not None, out, quiet)
+        _finish(results[0].skipped, keep_going, verbose)
+        if any(result.interrupted for result in results):
+            raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: wtal localize runs/basnet --features store --tags tags.csv --subset test"
+)
+def localize(
+    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a --seeds sweep.")],
+    features: Features,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Result file; default: detections.json in the run.")
+    ] = None,
+    tags: Tags = None,
+    annotations: Annotations = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="Only this subset of the tags or annotations.")
+    ] = None,
+    override: Override = None,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Write scored segments of every video of a store."""
+    with _problems(debug):
+        from tqdm import tqdm
+
+        from wtal.device import choose_device
+        from wtal.errors import WtalError
+        from wtal.inputs import read_labels, videos_of
+        from wtal.localize import Localizer
+        from wtal.results import DETECTIONS_FILE, write_results
+
+        runs = _runs(run)
+        if out is not None and len(runs) > 1:
+            raise WtalError(
+                f"{run} holds {len(runs)} runs; leave --out away, each gets its own file."
+            )
+        chosen = None
+        if subset is not None:
+            chosen = videos_of(read_labels(tags, annotations), subset)
+        elif tags is not None or annotations is not None:
+            chosen = sorted(read_labels(tags, annotations).tags)
+        skipped: dict[str, str] = {}
+        for folder in runs:
+            localizer = Localizer.load(folder, choose_device(device), override or ())
+            store = _open(features, localizer.data.streams, fps, stride)
+            videos = list(store.videos) if chosen is None else chosen
+            file = out or folder / DETECTIONS_FILE
+            bar = tqdm(videos, str(folder), unit="video", disable=quiet or None)
+            details = {"run": str(folder), "features": str(store.root)}
+            skipped |= write_results(file, localizer.localize_store(store, bar), details)
+            _say(f"{file}: detections of {len(videos) - len(skipped)} videos.", quiet)
+        _finish(skipped, keep_going, verbose)
+
+
+@app.command(
+    name="eval",
+    epilog="Example: wtal eval runs/basnet/detections.json annotations.json --protocol thumos14",
+)
+def evaluate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DETECTIONS... ANNOTATIONS",
+            help="Result files or run folders (several: mean and sd), then the annotation file.",
+        ),
+    ],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="thumos14 or activitynet.")
+    ] = "thumos14",
+    subset: Annotated[str | None, typer.Option("--subset", help="Subset to score.")] = None,
+    tiou: Annotated[
+        str | None, typer.Option("--tiou", help="Thresholds: .5 or .1,.3 or .5:.05:.95.")
+    ] = None,
+    exclude_videos: Annotated[
+        Path | None, typer.Option("--exclude-videos", help="Ids to leave out, one a line.")
+    ] = None,
+    unknown_videos: Annotated[
+        UnknownVideos | None,
+        typer.Option("--unknown-videos", help="Detections outside the subset."),
+    ] = None,
+    unknown_labels: Annotated[
+        UnknownLabels | None,
+        typer.Option("--unknown-labels", help="Labels not annotated anywhere."),
+    ] = None,
+    ties: Annotated[
+        Ties | None, typer.Option("--ties", help="Of equal scores, which ranks first.")
+    ] = None,
+    invalid_detections: Annotated[
+        InvalidDetections | None,
+        typer.Option("--invalid-detections", help="Those with end < start."),
+    ] = None,
+    nonpositive_gt: Annotated[
+        NonpositiveGt | None, typer.Option("--nonpositive-gt", help="Instances of no length.")
+    ] = None,
+    zero_union: Annotated[
+        ZeroUnion | None, typer.Option("--zero-union", help="Whether two empty segments match.")
+    ] = None,
+    ambiguous: Annotated[
+        Ambiguous | None, typer.Option("--ambiguous", help="What the label Ambiguous means.")
+    ] = None,
+    video_ap: Annotated[
+        VideoAp | None, typer.Option("--video-ap", help="AP of the video-level ranking.")
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Print AP per class.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure as JSON.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Score detections against annotations, beside the trivial whole-video baseline."""
+    with _problems(debug):
+        import wtal_eval
+        from wtal.readings import count_readings
+        from wtal_eval import EvalError
+
+        if len(files) < 2:
+            raise EvalError("Name at least one result file or run, and then the annotation file.")
+        *results, annotations = files
+        runs = [folder for path in results if path.is_dir() for folder in _runs(path)]
+        detections = [
+            file
+            for path in results
+            for file in ([f / "detections.json" for f in _runs(path)] if path.is_dir() else [path])
+        ]
+        excluded = None if exclude_videos is None else wtal_eval.read_video_list(exclude_videos)
+        report = wtal_eval.run(
+            detections,
+            annotations,
+            protocol,
+            subset=subset,
+            tiou=tiou,
+            exclude_videos=excluded,
+            unknown_videos=unknown_videos,
+            unknown_labels=unknown_labels,
+            ties=ties,
+            invalid_detections=invalid_detections,
+            nonpositive_gt=nonpositive_gt,
+            zero_union=zero_union,
+            ambiguous=ambiguous,
+            video_ap=video_ap,
+        )
+        by_file = dict(zip(detections, report.evaluations, strict=True))
+        for folder in runs:
+            count_readings(folder, by_file[folder / "detections.json"])
+        if json_file is not None:
+            report.write_json(json_file)
+        print(report.text(per_class=per_class), end="")
+
+
+@contextmanager
+def _problems(debug: bool) -> Iterator[None]:
+    """Turn what the user can mend into one sentence and exit code 1."""
+    from wtal.errors import WtalError
+    from wtal_eval import EvalError
+    from wtal_features import FeatureError
+
+    try:
+        yield
+    except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print(
+            "interrupted: finished files are whole; the same command starts again.", file=sys.stderr
+        )
+        raise typer.Exit(1) from None
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, MemoryError):
+        return "Out of memory; a smaller train.batch_size or data.cache_mb helps."
+    return str(error)
+
+
+def _open(
+    features: Path, streams: tuple[str, ...], fps: float | None, stride: float | None
+) -> FeatureStore:
+    from wtal_features import open_store
+
+    return open_store(features, streams=streams, fps=fps, stride=stride)
+
+
+def _runs(path: Path) -> list[Path]:
+    """A run folder itself, or the `seed-*` folders of a sweep, by number."""
+    seeds = [folder for folder in path.glob("seed-*") if folder.is_dir()]
+    if (path / "config.yaml").exists() or not seeds:
+        return [path]
+    return sorted(seeds, key=lambda folder: (len(folder.name), folder.name))
+
+
+def _seeds(text: str) -> list[int]:
+    from wtal.errors import WtalError
+
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise WtalError(f"--seeds is {text!r}; expected whole numbers such as 0,1,2,3,4.") from None
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise WtalError(f"--seeds is {text!r}; expected different numbers, none below 0.")
+    return seeds
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(text)
+
+
+def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool) -> None:
+    for result in results:
+        state = "stopped" if result.interrupted else "trained"
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
+        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}", quiet)
+    if results[-1].interrupted:
+        _say("Run the same command with --resume to continue.", quiet)
+    if sweep and len(results) > 1:
+        from wtal.train import summarise
+
+        _say(f"mean and sd over {len(results)} seeds ({out}/summary.json):", quiet)
+        for name, value in summarise(range(len(results)), results)["figures"].items():
+            _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+
+
+def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:
+    """List what was left out; exit 1 unless the user asked to go on."""
+    if not skipped:
+        return
+    shown = list(skipped.items())[: None if verbose else 5]
+    print(f"{len(skipped)} videos were skipped:", file=sys.stderr)
+    for video, fault in shown:
+        print(f"  {video}: {fault}", file=sys.stderr)
+    if len(shown) < len(skipped):
+        print(f"  and {len(skipped) - len(shown)} more; -v lists all.", file=sys.stderr)
+    if not keep_going:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,225 @@
+"""Configuration: frozen dataclasses <- YAML file <- `-o a.b=value`; the later one wins.
+
+Each part is declared beside its owner; this file joins them and reads, checks and writes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from wtal.compat import Compat
+from wtal.data import DataConfig
+from wtal.errors import WtalError
+from wtal.localize import LocalizeConfig
+from wtal.losses import LossConfig
+from wtal.model import ModelConfig
+from wtal.schedule import TrainConfig
+from wtal.validation import ValidationConfig
+
+MAX_BYTES = 1_000_000  # a config is a page of text
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, besides its input files."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    localize: LocalizeConfig = field(default_factory=LocalizeConfig)
+    compat: Compat = field(default_factory=Compat)
+
+
+def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a YAML file over the defaults, then apply `a.b=value` overrides.
+
+    Raises:
+        WtalError: unreadable file, unknown key (names the nearest), wrong type, value out of range.
+    """
+    tree = {} if path is None else read_yaml(path)
+    for text in overrides:
+        _override(tree, text)
+    where = "the overrides" if path is None else str(path)
+    return _build(Config, tree, where, "")
+
+
+def dump_config(config: Config) -> str:
+    """The fully resolved configuration as YAML; `load_config` reads it back unchanged."""
+    return yaml.safe_dump(_plain(config), sort_keys=False)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, read safely: no tags, no aliases, no repeated keys, at most 1 MB."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WtalError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > MAX_BYTES:
+        raise WtalError(f"{path} has {len(data)} bytes; a config has at most {MAX_BYTES}.")
+    try:
+        _refuse_surprises(path, data)
+        tree = yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise WtalError(f"{path} is not a plain YAML file: {_one_line(error)}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise WtalError(f"{path} holds a {type(tree).__name__}; expected `section:` with keys.")
+    return tree
+
+
+def _refuse_surprises(path: Path, data: bytes) -> None:
+    """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys."""
+    for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
+    nodes = [yaml.compose(data, Loader=yaml.SafeLoader)]
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise WtalError(f"{path} line {line} repeats the key '{key.value}'.")
+            seen.add(key.value)
+            nodes.append(value)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    """Set one `a.b=value` in a tree; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise WtalError(f"-o {text}: expected a.b=value, for example -o train.steps=500.")
+    *sections, last = name.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise WtalError(f"-o {text}: '{section}' is a value, not a section.")
+    try:
+        tree[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise WtalError(f"-o {text}: '{value}' is not a plain YAML value.") from error
+
+
+T = TypeVar("T")
+
+
+def _build(kind: type[T], tree: Any, where: str, prefix: str) -> T:
+    """One dataclass from a mapping, section by section."""
+    if not isinstance(tree, dict):
+        raise WtalError(f"{where}: '{prefix}' is {tree!r}; expected a section with keys.")
+    types_by_name = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if key not in types_by_name:
+            raise WtalError(f"{where}: unknown key '{name}'{_nearest(str(key), prefix)}")
+        if dataclasses.is_dataclass(types_by_name[key]):
+            section = typing.cast(type[Any], types_by_name[key])
+            values[key] = _build(section, {} if value is None else value, where, name)
+        else:
+            values[key] = _value(types_by_name[key], value, where, name)
+    return kind(**values)
+
+
+def _nearest(key: str, prefix: str) -> str:
+    """The sentence that ends an unknown-key error."""
+    known = known_keys()
+    name = f"{prefix}.{key}" if prefix else key
+    same_leaf = [k for k in known if k.rpartition(".")[2] == key]
+    near = same_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not near:
+        near = difflib.get_close_matches(key, [k.rpartition(".")[2] for k in known], n=1)
+        near = [k for k in known if near and k.rpartition(".")[2] == near[0]]
+    if near:
+        return f"; the nearest known one is '{near[0]}'."
+    return f"; known sections are {', '.join(f.name for f in dataclasses.fields(Config))}."
+
+
+def known_keys() -> list[str]:
+    """Every key, dotted: `train.lr`."""
+    return [
+        f"{section.name}.{key.name}"
+        for section in dataclasses.fields(Config)
+        for key in dataclasses.fields(typing.get_type_hints(Config)[section.name])
+    ]
+
+
+def _value(kind: Any, value: Any, where: str, name: str) -> Any:
+    """Check one value against its declared type; whole numbers serve as floats, lists as tuples."""
+    for option in _options(kind):
+        converted = _convert(option, value)
+        if converted is not _NO:
+            return converted
+    raise WtalError(f"{where}: {name} is {value!r}; expected {_describe(kind)}.")
+
+
+_NO = object()
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+def _convert(kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is Literal:
+        return value if value in typing.get_args(kind) else _NO
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        if not isinstance(value, (list, tuple)):
+            return _NO
+        converted = tuple(_convert(item, each) for each in value)
+        return _NO if _NO in converted else converted
+    if kind is float:
+        return _float(value)
+    if kind is bool or kind is str or kind is type(None):
+        return value if isinstance(value, kind) else _NO
+    return value if isinstance(value, kind) and not isinstance(value, bool) else _NO
+
+
+def _float(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as a string: accept what Python reads as a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return _NO
+    try:
+        number = float(value)
+    except ValueError:
+        return _NO
+    return number if number == number and abs(number) != float("inf") else _NO
+
+
+def _describe(kind: Any) -> str:
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    parts = []
+    for option in _options(kind):
+        if typing.get_origin(option) is Literal:
+            parts += [repr(v) for v in typing.get_args(option)]
+        elif typing.get_origin(option) is tuple:
+            parts.append("a list")
+        else:
+            parts.append(words.get(option, "nothing"))
+    return " or ".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses and tuples to what YAML writes."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value

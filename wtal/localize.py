@@ -1,0 +1,290 @@
+"""The localizer: a trained network and features in, scored segments in seconds out.
+
+Shapes: n snippets of a video, D feature dims, T bins, C classes, N detections.
+
+One video at a time, always: a video's result never depends on what it was batched with, and memory
+does not grow with the number of videos.
+
+Source: BaS-Net (AAAI 2020) inference as released, Pilhyeon/BaSNet-pytorch@c8c6bbd test.py, repaired
+as docs/method.md says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wtal import nms
+from wtal.compat import Compat
+from wtal.data import DataConfig, bins_of, grid_positions
+from wtal.errors import WtalError
+from wtal.losses.mil import top_k_mean
+from wtal.model import BaSNet
+from wtal.proposals import normalise, propose, upsample
+from wtal_features import FeatureError, FeatureStore
+
+FloatnD = NDArray[np.float32]
+CHUNK = 8192  # snippets per forward pass of a long video
+HALO = 2  # two kernel-3 convolutions see this far
+
+
+@dataclass(frozen=True)
+class LocalizeConfig:
+    """From scores to segments."""
+
+    class_threshold: float = 0.25
+    """Classes with a video score (softmax over C+1) from here on are localized; else the best."""
+    thresholds: tuple[float, ...] = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
+    """Levels of the normalised T-CAS; proposals of all levels compete in the suppression."""
+    upsample: int = 24
+    """Points per bin: the resolution of borders."""
+    oic_margin: float = 0.25
+    """Width of the outside on each side, as a share of the proposal's length."""
+    class_score_weight: float = 0.2
+    """Weight of the video's class score in a proposal's score."""
+    nms: Literal["hard", "soft", "none"] = "hard"
+    """Suppression per class, over all levels together; `soft` is Gaussian."""
+    nms_threshold: float = 0.7
+    """tIoU from which `hard` removes a segment."""
+    soft_sigma: float = 0.5
+    """Width of `soft`."""
+    min_score: float = 0.001
+    """`soft` drops a segment whose decayed score falls below it."""
+    max_detections: int = 0
+    """Best detections kept per video; 0: all."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.upsample < 1 or self.max_detections < 0:
+            raise WtalError("localize.upsample must be at least 1, max_detections at least 0.")
+        if not self.thresholds:
+            raise WtalError("localize.thresholds is empty; expected at least one number.")
+        if not 0 < self.nms_threshold <= 1:
+            raise WtalError(f"localize.nms_threshold is {self.nms_threshold}; expected (0, 1].")
+        if self.oic_margin < 0 or self.soft_sigma <= 0:
+            raise WtalError("localize.oic_margin must be at least 0 and soft_sigma above 0.")
+
+
+class VideoScores(NamedTuple):
+    """What the network says of one video."""
+
+    cas_TC: NDArray[np.float32]  # suppression branch, action classes only, logits
+    attention_T: NDArray[np.float32]  # foreground weight
+    class_scores_C: NDArray[np.float32]  # softmax over C+1, without the background
+    snippets_per_bin: float  # n / T
+
+
+@dataclass(frozen=True)
+class VideoDetections:
+    """Detections of one video, by class and then by falling score."""
+
+    labels: tuple[str, ...]
+    starts_N: NDArray[np.float64]  # seconds
+    ends_N: NDArray[np.float64]  # seconds
+    scores_N: NDArray[np.float64]
+    class_scores: dict[str, float]  # every class
+    skipped: bool = False  # no entry in the result file, see compat.skip_unsure_videos
+
+    def as_dicts(self) -> list[dict[str, object]]:
+        """ActivityNet form, times to the microsecond."""
+        return [
+            {"label": label, "score": round(score, 8), "segment": [round(start, 6), round(end, 6)]}
+            for label, score, start, end in zip(
+                self.labels,
+                self.scores_N.tolist(),
+                self.starts_N.tolist(),
+                self.ends_N.tolist(),
+                strict=True,
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """Args: network in evaluation mode, its class names, and how to read scores."""
+
+    network: BaSNet
+    classes: tuple[str, ...]
+    config: LocalizeConfig = LocalizeConfig()
+    data: DataConfig = DataConfig()  # noqa: RUF009 - frozen
+    compat: Compat = Compat()  # noqa: RUF009 - frozen
+    topk_ratio: int = 8
+
+    @classmethod
+    def load(
+        cls,
+        run: Path | str,
+        device: torch.device | str = "cpu",
+        overrides: Sequence[str] = (),
+    ) -> Localizer:
+        """From a run folder: config.yaml and model.safetensors.
+
+        Args:
+            run: the folder.
+            device: where to compute.
+            overrides: `localize.nms_threshold=0.5` and the like, over the run's config.
+
+        Raises:
+            WtalError: a file is missing, damaged, or not of this kind.
+        """
+        from wtal.checkpoint import load_network
+        from wtal.config import load_config
+
+        run = Path(run)
+        if not (run / "config.yaml").is_file():
+            raise WtalError(f"{run} is no run folder: it has no config.yaml; train one first.")
+        config = load_config(run / "config.yaml", overrides)
+        network, classes = load_network(run / "model.safetensors", config.model)
+        return cls(
+            network.to(device).eval(),
+            classes,
+            config.localize,
+            config.data,
+            config.compat,
+            config.loss.topk_ratio,
+        )
+
+    def scores(self, features_nD: FloatnD) -> VideoScores:
+        """One forward pass over one video.
+
+        Args:
+            features_nD: (n, D) float, n >= 1.
+        """
+        n, D = features_nD.shape
+        if self.network.feature_dim != D:
+            raise WtalError(
+                f"The features have {D} dims; this model was trained on {self.network.feature_dim}."
+            )
+        T = bins_of(n, self.data, training=False)
+        x_TD = features_nD if n == T else features_nD[grid_positions(n, T)]
+        device = self.network.classifier.weight_DE.device
+        attention, cas = [], []
+        with torch.inference_mode():
+            for start in range(0, T, CHUNK):
+                low, stop = max(0, start - HALO), min(T, start + CHUNK)
+                piece_1TD = torch.from_numpy(x_TD[low : stop + HALO]).to(device).unsqueeze(0)
+                mask_1T = torch.ones(piece_1TD.shape[:2], dtype=torch.bool, device=device)
+                w_1T, a_1TC = self.network.suppressed(piece_1TD, mask_1T)
+                attention.append(w_1T[0, start - low : stop - low])
+                cas.append(a_1TC[0, start - low : stop - low])
+            cas_TC = torch.cat(cas)
+            everything_1T = torch.ones(1, T, dtype=torch.bool, device=device)
+            logits_1C = top_k_mean(cas_TC.unsqueeze(0), everything_1T, ratio=self.topk_ratio)
+            scores_C = logits_1C.softmax(1)[0, :-1]
+        return VideoScores(
+            cas_TC[:, :-1].cpu().numpy(),
+            torch.cat(attention).cpu().numpy(),
+            scores_C.cpu().numpy(),
+            n / T,
+        )
+
+    def kept_classes(self, class_scores_C: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Classes to localize: those at or above the threshold, else the best one."""
+        kept = np.flatnonzero(class_scores_C >= self.config.class_threshold)
+        if self.compat.class_zero_is_empty and not kept.any():
+            kept = kept[:0]
+        if len(kept) == 0 and not self.compat.skip_unsure_videos:
+            kept = np.array([class_scores_C.argmax()])
+        return kept
+
+    def segments(self, scores: VideoScores, seconds_per_snippet: float) -> VideoDetections:
+        """Scores -> suppressed segments in seconds."""
+        config, compat = self.config, self.compat
+        class_scores = {
+            name: round(score, 6)
+            for name, score in zip(self.classes, scores.class_scores_C.tolist(), strict=True)
+        }
+        kept_C = self.kept_classes(scores.class_scores_C)
+        if len(kept_C) == 0:
+            none = np.empty(0)
+            return VideoDetections((), none, none, none, class_scores, skipped=True)
+        curve_CP = upsample(
+            normalise(scores.cas_TC[:, kept_C], skip_flat=compat.skip_flat_classes),
+            config.upsample,
+            left_edge=compat.left_edge_bins,
+        )
+        found = propose(
+            curve_CP,
+            config.thresholds,
+            margin=config.oic_margin,
+            oic_after_threshold=compat.oic_after_threshold,
+        )
+        kept_scores_C = scores.class_scores_C[kept_C].astype(np.float64)
+        if compat.binary_class_score:
+            kept_scores_C = np.ones_like(kept_scores_C)
+        scores_N = found.scores_N + config.class_score_weight * kept_scores_C[found.classes_N]
+        seconds_per_point = seconds_per_snippet * scores.snippets_per_bin / config.upsample
+        starts_N = found.starts_N.astype(np.float64) * seconds_per_point
+        ends_N = found.ends_N.astype(np.float64) * seconds_per_point
+        ids, scores_N = self._suppress(starts_N, ends_N, scores_N, found.classes_N)
+        if config.max_detections and len(ids) > config.max_detections:
+            best = np.sort(np.argsort(-scores_N, kind="stable")[: config.max_detections])
+            ids, scores_N = ids[best], scores_N[best]
+        labels = tuple(self.classes[kept_C[c]] for c in found.classes_N[ids].tolist())
+        return VideoDetections(labels, starts_N[ids], ends_N[ids], scores_N, class_scores)
+
+    def _suppress(
+        self,
+        starts_N: NDArray[np.float64],
+        ends_N: NDArray[np.float64],
+        scores_N: NDArray[np.float64],
+        classes_N: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids and scores that remain, by class and then by rank."""
+        config = self.config
+        if config.nms == "soft":
+            return nms.soft_nms(
+                starts_N,
+                ends_N,
+                scores_N,
+                classes_N,
+                method="gaussian",
+                sigma=config.soft_sigma,
+                min_score=config.min_score,
+            )
+        if config.nms == "none":
+            ids = np.lexsort((-scores_N, classes_N))
+        else:
+            ids = nms.hard_nms(
+                starts_N,
+                ends_N,
+                scores_N,
+                classes_N,
+                threshold=config.nms_threshold,
+                length_offset=1.0 if self.compat.nms_length_plus_one else 0.0,
+            )
+        return ids, scores_N[ids]
+
+    def localize(self, features_nD: FloatnD, *, seconds_per_snippet: float) -> VideoDetections:
+        """One video.
+
+        Args:
+            features_nD: (n, D) float32.
+            seconds_per_snippet: stride / fps.
+
+        Example:
+            `Localizer.load("runs/basnet").localize(features, seconds_per_snippet=16 / 25)`
+        """
+        if features_nD.ndim != 2 or len(features_nD) == 0:
+            raise WtalError(f"Features have shape {features_nD.shape}; expected (n, D), n >= 1.")
+        features_nD = np.ascontiguousarray(features_nD, np.float32)
+        return self.segments(self.scores(features_nD), seconds_per_snippet)
+
+    def localize_store(
+        self, store: FeatureStore, videos: Iterable[str]
+    ) -> Iterator[tuple[str, VideoDetections | FeatureError]]:
+        """Video after video; a video that cannot be read gives its fault, and the rest goes on."""
+        for video in videos:
+            try:
+                features_nD = store.read(video)
+                seconds = store.timing(video).seconds_per_snippet
+            except FeatureError as fault:
+                yield video, fault
+                continue
+            yield video, self.localize(features_nD, seconds_per_snippet=seconds)

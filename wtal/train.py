@@ -1,0 +1,398 @@
+"""Training: the loop from top to bottom.
+
+`train` opens a run folder, checks the inputs, and calls `fit`; `fit` runs the steps. A run folder
+holds config.yaml (resolved), environment.json, metrics.jsonl, state/checkpoint.safetensors and
+model.safetensors; skipped.json where a video could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from wtal.checkpoint import (
+    MODEL_FILE,
+    STATE_FILE,
+    State,
+    load_state,
+    optimizer_tensors,
+    restore_optimizer,
+    save_network,
+    save_state,
+)
+from wtal.config import Config, dump_config, load_config
+from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
+from wtal.environment import describe
+from wtal.errors import WtalError
+from wtal.inputs import Labels
+from wtal.interrupt import Interrupt
+from wtal.localize import Localizer
+from wtal.losses import Criterion
+from wtal.model import BaSNet
+from wtal.schedule import learning_rate, numpy_generator, torch_generator
+from wtal.validation import hold_out, measure
+from wtal_features import FeatureStore
+from wtal_features.files import atomic_write, lock
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run ended with."""
+
+    run: Path
+    steps: int  # done
+    classes: tuple[str, ...]
+    figures: dict[str, float]  # last line of metrics.jsonl, without time stamps
+    skipped: dict[str, str]  # video -> fault
+    interrupted: bool  # stopped by a signal, with a checkpoint
+
+
+def train(
+    config: Config,
+    store: FeatureStore,
+    labels: Labels,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+) -> TrainResult:
+    """Train one network into a run folder.
+
+    Args:
+        config: everything that decides the run.
+        store: features.
+        labels: tags, subsets and, for `validation.labels: segments`, annotations.
+        out: run folder; new, or with `resume` an earlier run of the same config.
+        resume: continue after the last checkpoint, to the bit on one CPU.
+        device: where to compute.
+        quiet: no progress bar.
+
+    Raises:
+        WtalError, FeatureError: bad input, a folder in use, a non-finite loss.
+    """
+    _check_folder(out, config, resume)
+    out.mkdir(parents=True, exist_ok=True)
+    with lock(out), Interrupt() as interrupt:
+        names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
+        videos, faults = open_training_videos(
+            store,
+            labels.tags,
+            names,
+            config.data,
+            lambda each: list(tqdm(each, "reading", unit="video", disable=quiet or None)),
+        )
+        _write_json(out / "skipped.json", faults, keep_empty=False)
+        if not resume or not (out / STATE_FILE).exists():
+            with atomic_write(out / "config.yaml") as handle:
+                handle.write(dump_config(config).encode())
+            inputs = {
+                "features": str(store.root),
+                "labels": labels.source,
+                "subset": subset,
+                "videos": len(videos.names),
+                "classes": list(videos.classes),
+                "feature_dim": store.dim,
+            }
+            _write_json(out / "environment.json", describe(inputs, config.train.seed, device))
+        return fit(config, store, videos, labels, out, faults, device, interrupt, quiet)
+
+
+def fit(
+    config: Config,
+    store: FeatureStore,
+    videos: TrainingVideos,
+    labels: Labels,
+    out: Path,
+    skipped: dict[str, str],
+    device: torch.device | str,
+    interrupt: Interrupt,
+    quiet: bool,
+) -> TrainResult:
+    """The steps of one run, from its last checkpoint on."""
+    seed = config.train.seed
+    held_V = hold_out(videos.labels_VC, config.validation.fraction, numpy_generator(seed, "split"))
+    training, held_out = videos.subset(~held_V), videos.subset(held_V)
+    network = BaSNet(
+        store.dim, len(videos.classes), config.model, torch_generator(seed, "weights")
+    ).to(device)
+    optimizer = torch.optim.Adam(
+        network.parameters(), weight_decay=config.train.weight_decay, fused=True
+    )
+    criterion = Criterion(config.loss, config.compat, len(videos.classes))
+    sampler = Sampler(
+        training,
+        config.data,
+        config.train.batch_size,
+        seed,
+        config.compat.restart_epochs,
+        config.compat.repeat_jitter,
+    )
+    done, facts = _restore(out, network, optimizer)
+    figures: dict[str, float] = {}
+    with _metrics(out, done) as write_line, _progress(config, done, quiet) as bar:
+        while done < config.train.steps and not interrupt.requested:
+            started = time.perf_counter()
+            rate = learning_rate(config.train, network.hidden_dim, done)
+            terms = train_step(
+                network,
+                criterion,
+                optimizer,
+                sampler.batch(done).to(torch.device(device)),
+                lr=rate,
+                generator=torch_generator(seed, "dropout", done, device),
+                precision=config.train.precision,
+                step=done,
+            )
+            done += 1
+            bar.update()
+            last = done == config.train.steps
+            measured: dict[str, float] = {}
+            if len(held_out.names) and (done % config.validation.every == 0 or last):
+                localizer = _localizer(network, videos.classes, config)
+                measured = measure(
+                    localizer, store, held_out, config.validation, labels.annotations
+                )
+                facts = _keep_best(out, network, videos.classes, config, facts, measured, done)
+            if measured or done % config.train.log_every == 0 or last:
+                figures = {**terms, **measured, "lr": rate}
+                seconds = time.perf_counter() - started
+                write_line({"step": done, **figures, "seconds": round(seconds, 4)})
+                bar.set_postfix(loss=f"{terms['loss']:.4f}")
+            if done % config.train.checkpoint_every == 0 or last or interrupt.requested:
+                _save(out, network, optimizer, videos.classes, config, facts, done)
+    return TrainResult(
+        out, done, videos.classes, figures or _last_figures(out), skipped, done < config.train.steps
+    )
+
+
+def train_step(
+    network: BaSNet,
+    criterion: Criterion,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    *,
+    lr: float,
+    generator: torch.Generator,
+    precision: str = "fp32",
+    step: int = 0,
+) -> dict[str, float]:
+    """One forward, backward and update; returns the terms and their weighted sum, `loss`.
+
+    Raises:
+        WtalError: a term is not finite; nothing was updated.
+    """
+    network.train()
+    bf16 = precision == "bf16"
+    kind = batch.features_BTD.device.type
+    with torch.autocast(kind, torch.bfloat16) if bf16 else nullcontext():
+        output = network(batch.features_BTD, batch.mask_BT, generator)
+    output = type(output)(*(part.float() for part in output))
+    terms = criterion(output, batch)
+    loss = criterion.total(terms)
+    values = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
+    _refuse_non_finite(values, step)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return values
+
+
+def _refuse_non_finite(values: Mapping[str, float], step: int) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        name = bad[-1] if bad[0] == "loss" else bad[0]  # a term, rather than the sum
+        raise WtalError(
+            f"The loss term '{name}' is {values[name]} at step {step + 1}; training stopped, and "
+            "the last checkpoint is untouched. A lower train.lr may help."
+        )
+
+
+def _localizer(network: BaSNet, classes: tuple[str, ...], config: Config) -> Localizer:
+    return Localizer(
+        network.eval(), classes, config.localize, config.data, config.compat, config.loss.topk_ratio
+    )
+
+
+def _keep_best(
+    out: Path,
+    network: BaSNet,
+    classes: tuple[str, ...],
+    config: Config,
+    facts: dict[str, Any],
+    measured: Mapping[str, float],
+    step: int,
+) -> dict[str, Any]:
+    """Remember the best held-out figure, and its weights under `validation.keep: best`."""
+    name, value = next(iter(measured.items()))
+    if facts and value <= facts["best"]:
+        return facts
+    facts = {"best": value, "best_step": step, "figure": name}
+    if config.validation.keep == "best":
+        save_network(out / MODEL_FILE, network, classes, {"step": step, **facts})
+    return facts
+
+
+def _save(
+    out: Path,
+    network: BaSNet,
+    optimizer: torch.optim.Optimizer,
+    classes: tuple[str, ...],
+    config: Config,
+    facts: dict[str, Any],
+    step: int,
+) -> None:
+    save_state(
+        out / STATE_FILE,
+        State(step, network.state_dict(), optimizer_tensors(network, optimizer), facts),
+    )
+    if config.validation.keep == "last":
+        save_network(out / MODEL_FILE, network, classes, {"step": step, **facts})
+
+
+def _restore(
+    out: Path, network: BaSNet, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]]:
+    """Steps done and remembered facts; the weights and moments are put back in place."""
+    if not (out / STATE_FILE).exists():
+        return 0, {}
+    state = load_state(out / STATE_FILE)
+    try:
+        network.load_state_dict(state.model)
+        restore_optimizer(network, optimizer, state.optimizer)
+    except (KeyError, RuntimeError) as error:
+        raise WtalError(
+            f"{out / STATE_FILE} does not fit these features, tags and config: "
+            f"{' '.join(str(error).split())[:160]}"
+        ) from error
+    return state.step, state.facts
+
+
+# What may change between the parts of a resumed run without changing its steps.
+MAY_DIFFER = {"train": ("log_every", "checkpoint_every")}
+
+
+def _check_folder(out: Path, config: Config, resume: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    if out.exists() and not out.is_dir():
+        raise WtalError(f"{out} is a file; expected a folder for the run.")
+    has_run = (out / "config.yaml").exists()
+    if has_run and not resume:
+        raise WtalError(
+            f"{out} already holds a run; add --resume to continue it, or choose another."
+        )
+    if not has_run:
+        return
+    earlier = load_config(out / "config.yaml")
+    if _comparable(earlier, earlier) != _comparable(config, earlier):
+        changed = [
+            line.split(":")[0].strip()
+            for line, other in zip(
+                dump_config(config).splitlines(), dump_config(earlier).splitlines(), strict=False
+            )
+            if line != other
+        ]
+        raise WtalError(
+            f"{out} was trained with another config ({', '.join(changed)}); resume with the same, "
+            "or choose another folder."
+        )
+
+
+def _comparable(config: Config, earlier: Config) -> Config:
+    """The config with everything that may differ set to its earlier value."""
+    names = list(MAY_DIFFER["train"])
+    if config.train.lr_schedule == "constant" and config.train.steps > earlier.train.steps:
+        names.append("steps")  # more of the same
+    values = {name: getattr(earlier.train, name) for name in names}
+    return replace(config, train=replace(config.train, **values))
+
+
+@contextmanager
+def _metrics(out: Path, done: int) -> Iterator[Any]:
+    """A function that appends a line; lines after the last checkpoint are dropped first."""
+    path = out / "metrics.jsonl"
+    kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
+    with atomic_write(path) as handle:
+        handle.write("".join(line + "\n" for line in kept).encode())
+    with path.open("a", encoding="utf-8") as file:
+
+        def write_line(values: Mapping[str, float]) -> None:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+
+        yield write_line
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of a JSON-lines file; a line cut by a kill is no line."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _last_figures(out: Path) -> dict[str, float]:
+    lines = _lines(out / "metrics.jsonl")
+    figures: dict[str, float] = json.loads(lines[-1]) if lines else {}
+    return {name: value for name, value in figures.items() if name not in ("step", "seconds")}
+
+
+def _progress(config: Config, done: int, quiet: bool) -> Any:
+    return tqdm(
+        total=config.train.steps, initial=done, desc="training", unit="step", disable=quiet or None
+    )
+
+
+def _write_json(path: Path, value: Any, *, keep_empty: bool = True) -> None:
+    if value or keep_empty:
+        with atomic_write(path) as handle:
+            handle.write(json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def run_seeds(
+    config: Config,
+    seeds: Sequence[int],
+    store: FeatureStore,
+    labels: Labels,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    quiet: bool = False,
+) -> list[TrainResult]:
+    """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure."""
+    results = []
+    for seed in seeds:
+        seeded = replace(config, train=replace(config.train, seed=seed))
+        folder = out / f"seed-{seed}"
+        # A sweep that was cut off has seeds that never began.
+        results.append(
+            train(seeded, store, labels, folder, resume=resume, device=device, quiet=quiet)
+        )
+        if results[-1].interrupted:
+            break
+    _write_json(out / "summary.json", summarise(seeds, results))
+    return results
+
+
+def summarise(seeds: Sequence[int], results: Sequence[TrainResult]) -> dict[str, Any]:
+    """Mean and sample standard deviation (n - 1) of the last figures over the finished seeds."""
+    figures: dict[str, Any] = {}
+    for name in results[0].figures:
+        values = torch.tensor([r.figures[name] for r in results], dtype=torch.float64)
+        sd = values.std().item() if len(values) > 1 else None
+        figures[name] = {"mean": values.mean().item(), "sd": sd, "each": values.tolist()}
+    return {"seeds": list(seeds[: len(results)]), "figures": figures}
