@@ -105,7 +105,8 @@ def restore_optimizer(
 
 def _write(path: Path, tensors: dict[str, Tensor], kind: str, about: Mapping[str, Any]) -> None:
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    data = save(on_cpu, {"kind": kind, "about": json.dumps(about)})
+    # One key: safetensors writes several in random order, and equal runs should give equal bytes.
+    data = save(on_cpu, {"wtal": json.dumps({"kind": kind, **about})})
     with atomic_write(path) as handle:
         handle.write(data)
 
@@ -115,12 +116,12 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], Any]:
         raise WtalError(f"{path} does not exist; expected a run folder that `wtal train` wrote.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("kind") != kind:
+            about = json.loads((file.metadata() or {}).get("wtal", "{}"))
+            if about.get("kind") != kind:
                 raise WtalError(f"{path} was not written by this program; expected a {kind} file.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(metadata["about"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            return tensors, about
+    except (SafetensorError, OSError, json.JSONDecodeError, RecursionError) as error:
         raise WtalError(
             f"{path} is damaged or no safetensors file ({' '.join(str(error).split())[:120]}); "
             "train again, or restore it from a copy."

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wtal import nms
 from wtal.compat import Compat
 from wtal.data import DataConfig, bins_of, grid_positions
 from wtal.errors import WtalError
 from wtal.losses.mil import top_k_mean
 from wtal.model import BaSNet
 from wtal.proposals import normalise, propose, upsample
+from wtal_eval import nms
 from wtal_features import FeatureError, FeatureStore
 
 FloatnD = NDArray[np.float32]

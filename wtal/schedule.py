@@ -17,7 +17,7 @@ from wtal.errors import WtalError
 
 PUBLISHED_WIDTH = 2048  # hidden dims for which the published learning rate was set
 
-PURPOSES = {"weights": 0, "order": 1, "jitter": 2, "dropout": 3, "split": 4}
+PURPOSES = {"weights": 0, "order": 1, "jitter": 2, "dropout": 3, "split": 4, "demo": 5}
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class TrainConfig:
     """Optimisation: Adam with coupled weight decay, as published."""
 
     seed: int = 0
-    steps: int = 1500
+    steps: int = 400
     """Optimiser steps; the length of the schedule does not depend on the number of videos."""
     batch_size: int = 16
     """Videos per step."""
     lr: float | Literal["auto"] = "auto"
     """`auto` is 1e-4 * 2048 / hidden_dim: the published rate at the published width."""
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` falls from lr to 0 over the steps."""
+    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    """`cosine` falls from lr to 0 over the steps; `constant` as published."""
     weight_decay: float = 5e-4
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 computes the matrix products in bfloat16 and keeps weights and sums in float32."""

@@ -54,10 +54,12 @@ class _Columns:
 
     def __post_init__(self) -> None:
         """Refuse columns that do not fit together, and values that are not finite."""
-        for name in ("video", "label"):
-            _check_codes(
-                self.source, name, getattr(self, name), len(getattr(self, name + "s")), len(self)
-            )
+        for name, codes, names in (
+            ("video", self.video, self.videos),
+            ("label", self.label, self.labels),
+        ):
+            _check_codes(self.source, name, codes, len(self))
+            _check_names(self.source, name, codes, names)
         faults = Faults(self.source)
         for name in self.numbers:
             values = getattr(self, name)
@@ -73,17 +75,23 @@ class _Columns:
         faults.raise_if_any()
 
 
-def _check_codes(source: str, name: str, codes: Ints, size: int, rows: int) -> None:
+def _check_codes(source: str, name: str, codes: Ints, rows: int) -> None:
     if not np.issubdtype(codes.dtype, np.integer) or codes.shape != (rows,):
         raise EvalError(
             f"{source}: {name} has type {codes.dtype} and shape {codes.shape}; "
             f"expected integer codes of shape ({rows},)."
         )
-    if rows and not (codes.min() >= 0 and codes.max() < size):
+
+
+def _check_names(source: str, name: str, codes: Ints, names: tuple[str, ...]) -> None:
+    if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
         raise EvalError(
             f"{source}: {name} codes run from {codes.min()} to {codes.max()}; "
-            f"expected 0 to {size - 1}, positions in the {size} names of {name}s."
+            f"expected 0 to {len(names) - 1}, positions in the {len(names)} names of {name}s."
         )
+    if len(set(names)) < len(names):
+        twice = next(one for i, one in enumerate(names) if one in names[:i])
+        raise EvalError(f"{source}: {name}s names {shown(twice)} twice; expected each name once.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

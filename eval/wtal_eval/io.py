@@ -111,8 +111,9 @@ def write_json(document: Mapping[str, object], path: str | os.PathLike[str]) -> 
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(final)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise EvalError(f"{final} cannot be written: {error.strerror or error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_video_list(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -139,21 +139,19 @@ def _no_ambiguous(annotations: Annotations, keep: Bools, protocol: Protocol, not
 
 def _positive(annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes) -> Bools:
     """The instances that stay after the rule for zero and negative lengths."""
-    length = annotations.end - annotations.start
+    start, end = annotations.start, annotations.end
     if protocol.nonpositive_gt == "drop":
-        dropped = int((keep & (length <= 0)).sum())
         notes.warn(
-            dropped,
+            int((keep & (end <= start)).sum()),
             "instance of zero or negative length was dropped",
             "instances of zero or negative length were dropped",
         )
-        positive: Bools = length > 0
-        return positive
-    annotations.refuse_reversed(keep & (length < 0), "nonpositive_gt=drop removes them")
+        return end > start
+    annotations.refuse_reversed(keep & (end < start), "nonpositive_gt=drop removes them")
     notes.warn(
-        int((keep & (length == 0)).sum()),
-        "instance has zero length and stays as a positive that is hardly reachable",
-        "instances have zero length and stay as positives that are hardly reachable",
+        int((keep & (end == start)).sum()),
+        "instance has zero length and stays as a positive that hardly anything reaches",
+        "instances have zero length and stay as positives that hardly anything reaches",
     )
     return np.ones_like(keep)
 

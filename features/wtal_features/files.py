@@ -30,12 +30,14 @@ __all__ = [
     "check_name",
     "lock",
     "make_folder",
+    "no_follow",
     "npy_shape",
     "path_in",
     "read_json",
     "read_npy",
     "read_rows",
     "read_text",
+    "write_failed",
     "write_json",
 ]
 
@@ -139,7 +141,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         handle = temporary.open("xb")
     except OSError as error:
-        _write_failed(path, error)
+        write_failed(path, error)
     try:
         with handle:
             yield handle
@@ -150,7 +152,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
-            _write_failed(path, error)
+            write_failed(path, error)
         raise
     _sync_folder(path.parent)
 
@@ -164,14 +166,18 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _write_failed(path, error)
+        write_failed(path, error)
 
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
-def _write_failed(path: Path, error: OSError) -> Never:
-    """Say what stopped the writing of `path`."""
+def write_failed(path: Path, error: OSError) -> Never:
+    """Say what stopped the writing of `path`.
+
+    Raises:
+        FeatureError: Always.
+    """
     if error.errno in _NO_SPACE:
         raise FeatureError(
             f"No space is left for {path}; nothing there was changed.",
@@ -313,6 +319,11 @@ def read_rows(
 # One run per folder ------------------------------------------------------------------------------
 
 
+def no_follow(path: str, flags: int) -> int:
+    """For `open`: refuse a symbolic link, which could lead a file of ours to one of the user's."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 @contextmanager
 def lock(folder: str | Path) -> Iterator[None]:
     """Hold a folder against a second run; the lock goes when the process ends, however it ends.
@@ -327,9 +338,9 @@ def lock(folder: str | Path) -> Iterator[None]:
     """
     path = Path(folder) / ".lock"
     try:
-        handle = path.open("a+b")
+        handle = open(path, "a+b", opener=no_follow)  # noqa: SIM115 (closed by the `with` below)
     except OSError as error:
-        _write_failed(path, error)
+        write_failed(path, error)
     with handle:
         if fcntl is not None:
             _acquire(handle, path)

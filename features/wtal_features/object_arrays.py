@@ -11,6 +11,7 @@ FOLDER`. MODE `json` writes the array as `values.json`; MODE `arrays` writes eac
 """
 
 import json
+import math
 import os
 import pickle
 import re
@@ -172,6 +173,8 @@ def _plain(value: object, budget: _Budget, depth: int = 0) -> object:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return value.decode("latin-1")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no NaN; whoever wants a number there will refuse the text
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise RefusedError(f"an element of type {type(value).__name__}")

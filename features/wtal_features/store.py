@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wtal_features.check import check_store
 from wtal_features.errors import FeatureError, Finding
-from wtal_features.layout import find_folders, scan
+from wtal_features.listing import find_folders, scan
 from wtal_features.manifest import MANIFEST, Manifest, Timing, no_time_base, time_base
 from wtal_features.npy import check_finite, npy_shape, read_npy
 from wtal_features.writer import JOURNAL, StoreWriter

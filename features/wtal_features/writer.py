@@ -4,6 +4,8 @@ Every array is written whole or not at all, then noted in a journal; the manifes
 store without a manifest but with a journal is not finished.
 """
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -11,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,9 +24,11 @@ from wtal_features.files import (
     check_name,
     lock,
     make_folder,
+    no_follow,
     path_in,
     read_json,
     read_text,
+    write_failed,
     write_json,
 )
 from wtal_features.manifest import MANIFEST, positive
@@ -92,7 +96,7 @@ class StoreWriter:
         self._folded: dict[str, str] = {}
         self._dims: list[int] | None = None
         self._dtype: str | None = None
-        self._journal: IO[bytes] | None = None
+        self._journal: io.FileIO | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,7 +106,8 @@ class StoreWriter:
         with ExitStack() as stack:
             stack.enter_context(lock(self.path))
             self._take_up()
-            self._journal = stack.enter_context((self.path / JOURNAL).open("ab"))
+            journal = open(self.path / JOURNAL, "ab", buffering=0, opener=no_follow)
+            self._journal = stack.enter_context(journal)
             if self._journal.tell() == 0:
                 self._append(self._settings)
             self._stack = stack.pop_all()
@@ -257,9 +262,15 @@ class StoreWriter:
         """Add one line to the journal and make it reach the disk."""
         if self._journal is None:
             raise RuntimeError("a StoreWriter writes inside its `with` block only")
-        self._journal.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        end = os.fstat(self._journal.fileno()).st_size
+        try:
+            if self._journal.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            self._journal.truncate(end)  # half a line would spoil the next
+            write_failed(self.path / JOURNAL, error)
 
     def _take_up(self) -> None:
         """Read what an earlier run left; refuse a folder that holds something else."""

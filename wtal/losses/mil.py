@@ -72,7 +72,9 @@ def classification(
     # A background-only video in the suppression branch has no positive at all: its target stays 0.
     target_BC = target_BC / target_BC.sum(1, keepdim=True).clamp(min=1)
     if separate_log:
-        return F.binary_cross_entropy(logits_BC.softmax(1), target_BC)
+        p_BC = logits_BC.softmax(1)
+        # PyTorch raises on NaN here; the sum passes it on to the check that names the term.
+        return F.binary_cross_entropy(p_BC, target_BC) if p_BC.isfinite().all() else p_BC.sum()
     log_p_BC = logits_BC.log_softmax(1)
     log_not_p_BC = log_one_minus_softmax(logits_BC)
     return -(target_BC * log_p_BC + (1 - target_BC) * log_not_p_BC).mean()

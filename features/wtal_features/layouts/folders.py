@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.files import check_name
-from wtal_features.layout import STREAM_ORDER, SUBSETS
 from wtal_features.layouts import Layout
+from wtal_features.listing import STREAM_ORDER, SUBSETS
 from wtal_features.npy import FeatureArray
 
 _MAX_DEPTH = 4

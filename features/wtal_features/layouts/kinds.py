@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wtal_features.errors import FeatureError
-from wtal_features.layout import STREAM_ORDER
 from wtal_features.layouts import Layout, Limits, hdf5, npz, table, wtalc
 from wtal_features.layouts.folders import find_suffixes, read_folders
+from wtal_features.listing import STREAM_ORDER
 from wtal_features.npy import FeatureArray, read_npy
 
 # Suffix of the files of each layout that comes as files per video or as one archive.

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-import wtal.nms
-from wtal.nms import Arithmetic, SoftMethod, hard_nms, soft_nms
+import wtal_eval.nms
+from wtal_eval.nms import Arithmetic, SoftMethod, hard_nms, soft_nms
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -218,8 +218,8 @@ def test_hard_nms_equals_the_one_by_one_rule(
 def test_waves_and_chunks_do_not_change_the_result(
     threshold: float, wave_pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wtal.nms, "_WAVE_PAIRS", wave_pairs)
-    monkeypatch.setattr(wtal.nms, "_CHUNK_PAIRS", 64)
+    monkeypatch.setattr(wtal_eval.nms, "_WAVE_PAIRS", wave_pairs)
+    monkeypatch.setattr(wtal_eval.nms, "_CHUNK_PAIRS", 64)
     starts, ends, scores = random_segments(300, seed=1)
     found = hard_nms(starts, ends, scores, threshold=threshold)
     assert found.tolist() == slow_hard(starts, ends, scores, threshold)
@@ -229,7 +229,7 @@ def test_waves_and_chunks_do_not_change_the_result(
 def test_finishing_one_by_one_does_not_change_the_result(
     rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wtal.nms, "_GREEDY_ROUNDS", rounds)
+    monkeypatch.setattr(wtal_eval.nms, "_GREEDY_ROUNDS", rounds)
     starts, ends, scores = random_segments(300, seed=2)
     found = hard_nms(starts, ends, scores, threshold=0.3)
     assert found.tolist() == slow_hard(starts, ends, scores, 0.3)

@@ -1,0 +1,587 @@
+"""Why a detector fails: what each false positive is, what each missed instance lacks, what it costs.
+
+Legend: `N` detections, `G` instances, `C` classes, `J` thresholds, `B` buckets.
+
+The categories and the normalised mAP are those of the field's diagnosis tool; `eval/ERRORS.md`
+explains them with examples. Everything here works on detections in one order, by descending score
+over all classes, because matching, ranking and mending all ask in this order.
+
+Source: HumamAlwassel/DETAD@24f7d95 src/action_detector_diagnosis.py. We differ in two points: a
+detection on a video without instances is background (there it is compared with the video before),
+and of equally overlapping instances the one of the detection's own class judges it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from wtal_eval.average_precision import Pairs, Segments, candidates, rank
+from wtal_eval.faults import EvalError, printable, shown
+from wtal_eval.protocols import TWENTIETHS_FROM_HALF, Protocol
+from wtal_eval.ranking import Ranking
+from wtal_eval.segments import Bools, Floats, Ints
+from wtal_eval.truth import Truth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ErrorTies = Literal["own", "first"]
+
+NEAR = 0.1  # tIoU from which a detection is about an instance at all (DETAD, min_tiou_thr)
+LIMIT = 10  # detections judged per class, in multiples of its instances (DETAD, limit_factor)
+CONFUSIONS = 10  # pairs of classes listed
+
+KINDS = (
+    "true_positive",
+    "double_detection",
+    "wrong_label",
+    "localization",
+    "confusion",
+    "background",
+)
+TRUE_POSITIVE, DOUBLE, WRONG_LABEL, LOCALIZATION, CONFUSION, BACKGROUND = range(len(KINDS))
+ERRORS = KINDS[1:]
+
+# Why no detection found an instance, by the detection that overlaps it most.
+CAUSES = ("taken", "wrong_label", "localization", "confusion", "unseen")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Detections by descending score over all classes, and the instances they find.
+
+    Attributes:
+        order: (N,) their rows in the ranking.
+        segments: (N,) what they say.
+        score: (N,) descending.
+        found: (J, N) the instance that a detection finds at a threshold; -1 for a false positive.
+        npos: (C,) instances.
+    """
+
+    order: Ints
+    segments: Segments
+    score: Floats
+    found: Ints
+    npos: Ints
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The detections of every class from rank (k - 1) npos + 1 to k npos: `kG`.
+
+    Attributes:
+        name: `1G` to `10G`.
+        detections: in the bucket.
+        share: of the detections, per kind, mean over the thresholds; 0 in an empty bucket.
+    """
+
+    name: str
+    detections: int
+    share: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Mending:
+    """Plain mAP, as the evaluation gives it, and what it gains if errors of one kind were mended.
+
+    All detections of the file take part. The gains do not add up: one instance may be both missed
+    and the target of a misplaced detection.
+
+    Attributes:
+        map: mean over the thresholds.
+        deleted: gain if the detections of a kind were not there.
+        mended: gain if they were right. `localization`: the borders of the instance that judges
+            them; `wrong_label`: its label; `confusion`: both. Of several detections that aim at one
+            instance the best scored becomes a true positive, the others and those whose instance
+            is found already are deleted; the score stays. `double_detection` and `background`:
+            deleted, there is nothing else to mend. `missed`: each instance never found counts as
+            found, with the mean precision of the found ones of its class.
+    """
+
+    map: float
+    deleted: dict[str, float]
+    mended: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Instances that no detection finds, judged by the detection that overlaps them most.
+
+    Attributes:
+        count: mean over the thresholds.
+        share: of all instances.
+        causes: count per cause. `taken`: a detection of the class reaches it, but counts for
+            another instance; `wrong_label`: only one of another class reaches it; `localization`
+            and `confusion`: tIoU from .1 to below the threshold, with the own or another label;
+            `unseen`: nothing above .1.
+    """
+
+    count: float
+    share: float
+    causes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """What the false positives are and what they cost; counts are means over the thresholds.
+
+    Attributes:
+        tiou: (J,) thresholds, each judged on its own.
+        error_ties: which of equally overlapping instances judges a detection.
+        limit: best detections judged per class, in multiples of its instances.
+        instances_per_class: N of the normalised precision R N / (R N + F).
+        kept: detections within the limit.
+        counts: kind -> detections within the limit.
+        map_n: mean normalised AP of these detections.
+        impact: kind -> what `map_n` gains if the detections of that kind were deleted.
+        profile: one bucket per multiple of the instances.
+        per_class: label -> kind -> detections within the limit.
+        confusions: (label, label of the instance, count), the most frequent of wrong label and
+            confusion.
+        plain: the mAP of the evaluation, and what mending would gain.
+        missed: instances that no detection of the file finds.
+    """
+
+    tiou: tuple[float, ...]
+    error_ties: ErrorTies
+    limit: int
+    instances_per_class: float
+    kept: int
+    counts: dict[str, float]
+    map_n: float
+    impact: dict[str, float]
+    profile: tuple[Bucket, ...]
+    per_class: dict[str, dict[str, float]]
+    confusions: tuple[tuple[str, str, float], ...]
+    plain: Mending
+    missed: Missed
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as plain lists, dicts, text and numbers."""
+        lists: dict[str, Any] = {
+            "tiou": list(self.tiou),
+            "profile": [asdict(bucket) for bucket in self.profile],
+            "confusions": [list(one) for one in self.confusions],
+        }
+        return asdict(self) | lists
+
+    def text(self) -> str:
+        """The tables that people look at; gains in points, shares in percent."""
+        return "\n".join(_lines(self)) + "\n"
+
+    def profile_frame(self) -> pd.DataFrame:
+        """One row per bucket: detections, then the share (percent) of each kind."""
+        import pandas as pd
+
+        rows = [{kind: 100 * bucket.share[kind] for kind in KINDS} for bucket in self.profile]
+        frame = pd.DataFrame(rows, index=pd.Index([bucket.name for bucket in self.profile]))
+        frame.insert(0, "detections", [bucket.detections for bucket in self.profile])
+        return frame
+
+    def class_frame(self) -> pd.DataFrame:
+        """One row per class: detections of each kind."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(self.per_class, orient="index", columns=list(KINDS))
+
+
+def thresholds_of(protocol: Protocol) -> tuple[float, ...]:
+    """The thresholds of a diagnosis: .5:.05:.95 if the protocol's headline is, else .5 alone."""
+    return TWENTIETHS_FROM_HALF if protocol.headline == "0.5:0.95" else (0.5,)
+
+
+def analyse(
+    ranking: Ranking,
+    truth: Truth,
+    protocol: Protocol,
+    *,
+    tiou: Sequence[float] | None = None,
+    error_ties: ErrorTies = "own",
+    limit: int = LIMIT,
+) -> ErrorAnalysis:
+    """Judge the false positives and the missed instances, and say what mending them would gain.
+
+    Args:
+        ranking: the detections that take part.
+        truth: the evaluated subset.
+        protocol: for its `ties`, `zero_union` and headline.
+        tiou: thresholds; None takes `thresholds_of` the protocol.
+        error_ties: of instances that overlap a detection equally, one of its `own` class judges it,
+            or the `first` of the file (as DETAD, where the twins CliffDiving and Diving turn double
+            detections into wrong labels).
+        limit: best detections judged per class, in multiples of its instances.
+
+    Raises:
+        EvalError: for an option without meaning.
+    """
+    if error_ties not in get_args(ErrorTies):
+        raise EvalError(f"Option error_ties is {shown(error_ties)}; expected own or first.")
+    if limit < 1:
+        raise EvalError(f"Option limit is {shown(limit)}; expected a whole number of at least 1.")
+    thresholds = thresholds_of(protocol) if tiou is None else tuple(map(float, tiou))
+    judged = judge(ranking, truth, protocol, thresholds)
+    nearby = _nearby(judged.segments, truth.instances, protocol, min(NEAR, *thresholds))
+    nearest, overlap = _nearest_instance(nearby, judged.segments, truth.instances, error_ties)
+    kind_JN = _kinds(judged, truth.instances, nearest, overlap, thresholds)
+    bucket = _bucket(judged, limit)
+    kept = bucket < limit
+    instances_per_class = len(truth.instances) / len(truth.classes)
+    map_n, impact = _impacts(judged, kind_JN, kept, instances_per_class)
+    return ErrorAnalysis(
+        tiou=thresholds,
+        error_ties=error_ties,
+        limit=limit,
+        instances_per_class=instances_per_class,
+        kept=int(kept.sum()),
+        counts=_named(_count(kind_JN[:, kept])),
+        map_n=map_n,
+        impact=impact,
+        profile=_profile(kind_JN, bucket, limit),
+        per_class=_per_class(kind_JN[:, kept], judged.segments.label[kept], truth.classes),
+        confusions=_confusions(kind_JN, kept, judged.segments.label, nearest, truth),
+        plain=_mend(judged, kind_JN, nearest, truth.instances),
+        missed=_missed(judged, nearby, truth.instances, thresholds),
+    )
+
+
+# -- matching -------------------------------------------------------------------------------------
+
+
+def judge(
+    ranking: Ranking, truth: Truth, protocol: Protocol, thresholds: Sequence[float]
+) -> Judged:
+    """Which instance each detection finds at each threshold, as the evaluation matches them.
+
+    Raises:
+        EvalError: if there is no threshold, or one outside (0, 1].
+    """
+    if not thresholds or not all(0 < t <= 1 for t in thresholds):
+        raise EvalError(
+            f"Option tiou is {shown(tuple(thresholds))}; expected thresholds above 0 and up to 1."
+        )
+    order = rank(np.zeros(len(ranking.score), np.int16), ranking.score, protocol.ties)
+    segments = ranking.segments.take(order)
+    pairs = candidates(
+        segments,
+        truth.instances,
+        min(thresholds),
+        ties=protocol.ties,
+        zero_union=protocol.zero_union,
+    )
+    found = match_instances(pairs, thresholds, len(segments), len(truth.instances))
+    npos = np.bincount(truth.instances.label, minlength=len(truth.classes))
+    return Judged(order, segments, ranking.score[order], found, npos)
+
+
+def match_instances(
+    pairs: Pairs, thresholds: Sequence[float], detections: int, instances: int
+) -> Ints:
+    """(J, N) the instance that each detection takes, or -1: the rule of `average_precision.match`.
+
+    `match` tells only which detections are true positives; a diagnosis also asks of what.
+    """
+    found = np.full((len(thresholds), detections), -1)
+    for j, t in enumerate(thresholds):
+        reached = pairs.tiou >= t
+        free = [True] * instances
+        last = -1  # the last detection that found an instance; its further candidates are skipped
+        for detection, instance in zip(
+            pairs.detection[reached].tolist(), pairs.instance[reached].tolist(), strict=True
+        ):
+            if detection != last and free[instance]:
+                free[instance] = False
+                last = detection
+                found[j, detection] = instance
+    return found
+
+
+def ap_per_class(
+    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float | None = None
+) -> Floats:
+    """(C,) interpolated AP of detections by descending score over all classes.
+
+    Args:
+        label: (N,) classes.
+        tp: (N,) true positives.
+        fp: (N,) false positives; a row that is neither is not there.
+        npos: (C,) positives; a class with none has AP 0.
+        instances_per_class: N of the normalised precision; None for the plain one.
+    """
+    at, precision = precision_at_hits(label, tp, fp, npos, instances_per_class)
+    ap = np.zeros(len(npos))
+    ends = np.cumsum(np.bincount(label[at], minlength=len(npos)))
+    for c, (low, high) in enumerate(zip(np.append(0, ends[:-1]), ends, strict=True)):
+        if high > low:
+            ap[c] = np.maximum.accumulate(precision[low:high][::-1]).sum() / npos[c]
+    return ap
+
+
+def precision_at_hits(
+    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float | None = None
+) -> tuple[Ints, Floats]:
+    """True positives, class by class, and the precision there.
+
+    With i true and F false positives of the class up to there the precision is i / (i + F).
+    Normalised, as if every class had N instances: R N / (R N + F) with the recall R = i / npos.
+    """
+    # Small integers are sorted by radix, in linear time.
+    order = np.argsort(label.astype(np.int16) if len(npos) < 2**15 else label, kind="stable")
+    hit = np.flatnonzero(tp[order])
+    at = order[hit]
+    classes = np.arange(len(npos))
+    false = np.append(0, np.cumsum(fp[order]))  # entry n: among the first n
+    before = false[np.searchsorted(label[order], classes)]
+    first = np.searchsorted(label[at], classes)
+    i = np.arange(1, len(at) + 1) - first[label[at]]
+    F = false[hit] - before[label[at]]
+    if instances_per_class is None:
+        return at, i / (i + F)
+    RN = i / npos[label[at]] * instances_per_class
+    return at, RN / (RN + F)
+
+
+# -- categories -----------------------------------------------------------------------------------
+
+
+def _nearby(segments: Segments, instances: Segments, protocol: Protocol, lowest: float) -> Pairs:
+    """Pairs of the same video, whatever their classes, with tIoU >= `lowest`."""
+    return candidates(
+        _unlabelled(segments),
+        _unlabelled(instances),
+        lowest,
+        ties="first",
+        zero_union=protocol.zero_union,
+    )
+
+
+def _unlabelled(segments: Segments) -> Segments:
+    return Segments(segments.video, np.zeros_like(segments.label), segments.start, segments.end)
+
+
+def _nearest_instance(
+    nearby: Pairs, segments: Segments, instances: Segments, error_ties: str
+) -> tuple[Ints, Floats]:
+    """(N,) the instance that judges each detection, -1 for none; (N,) their tIoU, 0 for none."""
+    own = segments.label[nearby.detection] == instances.label[nearby.instance]
+    best = _best_pairs(nearby.detection, nearby.tiou, own if error_ties == "own" else None)
+    nearest, overlap = np.full(len(segments), -1), np.zeros(len(segments))
+    nearest[nearby.detection[best]] = nearby.instance[best]
+    overlap[nearby.detection[best]] = nearby.tiou[best]
+    return nearest, overlap
+
+
+def _best_pairs(group: Ints, tiou: Floats, preferred: Bools | None) -> Ints:
+    """For each group the pair of largest tIoU; of equal ones a preferred one, then the first."""
+    keys = (-tiou, group) if preferred is None else (~preferred, -tiou, group)
+    order = np.lexsort(keys)
+    leads = np.ones(len(order), bool)
+    leads[1:] = group[order][1:] != group[order][:-1]
+    best: Ints = order[leads]
+    return best
+
+
+def _kinds(
+    judged: Judged,
+    instances: Segments,
+    nearest: Ints,
+    overlap: Floats,
+    thresholds: Sequence[float],
+) -> Ints:
+    """(J, N) kind of every detection."""
+    # A nearest instance of -1 reads the last label; its overlap of 0 makes it background anyway.
+    own = judged.segments.label == instances.label[nearest]
+    kind_JN = np.empty(judged.found.shape, np.int8)
+    for j, t in enumerate(thresholds):
+        reached = np.where(own, DOUBLE, WRONG_LABEL)
+        near = np.where(own, LOCALIZATION, CONFUSION)
+        kind = np.where(overlap >= t, reached, np.where(overlap >= NEAR, near, BACKGROUND))
+        kind_JN[j] = np.where(judged.found[j] >= 0, TRUE_POSITIVE, kind)
+    return kind_JN
+
+
+def _bucket(judged: Judged, limit: int) -> Ints:
+    """(N,) 0 for the best npos detections of a class, 1 for the next npos; `limit` for the rest."""
+    label = judged.segments.label
+    order = np.argsort(label, kind="stable")
+    count = np.bincount(label, minlength=len(judged.npos))
+    place = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
+    bucket = np.empty(len(label), np.int64)
+    bucket[order] = np.minimum(place // judged.npos[label[order]], limit)
+    return bucket
+
+
+def _count(kind_JN: Ints) -> Floats:
+    """(K,) detections of each kind, mean over the thresholds."""
+    counts: Floats = np.bincount(kind_JN.ravel(), minlength=len(KINDS)) / len(kind_JN)
+    return counts
+
+
+def _named(values: Floats, names: Sequence[str] = KINDS) -> dict[str, float]:
+    return dict(zip(names, values.tolist(), strict=True))
+
+
+def _profile(kind_JN: Ints, bucket: Ints, limit: int) -> tuple[Bucket, ...]:
+    table = [kind_JN[:, bucket == b] for b in range(limit)]
+    return tuple(
+        Bucket(f"{b}G", kinds.shape[1], _named(_count(kinds) / max(1, kinds.shape[1])))
+        for b, kinds in enumerate(table, 1)
+    )
+
+
+def _per_class(kind_JN: Ints, label: Ints, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    cells = (label * len(KINDS) + kind_JN).ravel()
+    table = np.bincount(cells, minlength=len(classes) * len(KINDS)) / len(kind_JN)
+    return dict(zip(classes, map(_named, table.reshape(len(classes), -1)), strict=True))
+
+
+def _confusions(
+    kind_JN: Ints, kept: Bools, label: Ints, nearest: Ints, truth: Truth
+) -> tuple[tuple[str, str, float], ...]:
+    counts: Counter[tuple[int, int]] = Counter()
+    for kind in kind_JN:
+        rows = np.flatnonzero(kept & ((kind == WRONG_LABEL) | (kind == CONFUSION)))
+        others = truth.instances.label[nearest[rows]]
+        counts.update(zip(label[rows].tolist(), others.tolist(), strict=True))
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    return tuple(
+        (truth.classes[said], truth.classes[true], count / len(kind_JN))
+        for (said, true), count in ranked
+    )
+
+
+# -- what errors cost -----------------------------------------------------------------------------
+
+
+def _impacts(
+    judged: Judged, kind_JN: Ints, kept: Bools, instances_per_class: float
+) -> tuple[float, dict[str, float]]:
+    """mAP_N of the kept detections, and what it gains without the errors of each kind."""
+
+    def map_n(without: int) -> float:
+        return float(
+            np.mean(
+                [
+                    ap_per_class(
+                        judged.segments.label,
+                        kept & (kind == TRUE_POSITIVE),
+                        kept & (kind != TRUE_POSITIVE) & (kind != without),
+                        judged.npos,
+                        instances_per_class,
+                    ).mean()
+                    for kind in kind_JN
+                ]
+            )
+        )
+
+    base = map_n(TRUE_POSITIVE)
+    return base, {name: map_n(kind) - base for kind, name in enumerate(ERRORS, 1)}
+
+
+def _mend(judged: Judged, kind_JN: Ints, nearest: Ints, instances: Segments) -> Mending:
+    label, npos = judged.segments.label, judged.npos
+    base = 0.0
+    deleted, mended = dict.fromkeys(ERRORS, 0.0), dict.fromkeys((*ERRORS, "missed"), 0.0)
+    for kind, found in zip(kind_JN, judged.found, strict=True):
+        tp = kind == TRUE_POSITIVE
+        ap = ap_per_class(label, tp, ~tp, npos)
+        base += float(ap.mean())
+        hits = np.bincount(label[tp], minlength=len(npos))
+        mended["missed"] += float((ap * npos / np.maximum(hits, 1)).mean())
+        for code, name in enumerate(ERRORS, 1):
+            others = ~tp & (kind != code)
+            deleted[name] += float(ap_per_class(label, tp, others, npos).mean())
+            right, said = tp, label
+            if code in (WRONG_LABEL, LOCALIZATION, CONFUSION):
+                rows = _first_at_free(np.flatnonzero(kind == code), nearest, found, len(instances))
+                right, said = tp.copy(), label.copy()
+                right[rows], said[rows] = True, instances.label[nearest[rows]]
+            mended[name] += float(ap_per_class(said, right, others, npos).mean())
+    J = len(kind_JN)
+    return Mending(
+        base / J,
+        {name: (total - base) / J for name, total in deleted.items()},
+        {name: (total - base) / J for name, total in mended.items()},
+    )
+
+
+def _first_at_free(rows: Ints, nearest: Ints, found: Ints, instances: int) -> Ints:
+    """Of the given detections the best scored at each instance that is not found yet."""
+    taken = np.zeros(instances, bool)
+    taken[found[found >= 0]] = True
+    rows = rows[~taken[nearest[rows]]]
+    _, first = np.unique(nearest[rows], return_index=True)
+    chosen: Ints = rows[first]
+    return chosen
+
+
+def _missed(
+    judged: Judged, nearby: Pairs, instances: Segments, thresholds: Sequence[float]
+) -> Missed:
+    own = judged.segments.label[nearby.detection] == instances.label[nearby.instance]
+    best = _best_pairs(nearby.instance, nearby.tiou, own)
+    overlap, own_label = np.zeros(len(instances)), np.zeros(len(instances), bool)
+    overlap[nearby.instance[best]] = nearby.tiou[best]
+    own_label[nearby.instance[best]] = own[best]
+    counts = np.zeros(len(CAUSES))
+    for t, found in zip(thresholds, judged.found, strict=True):
+        missed = np.ones(len(instances), bool)
+        missed[found[found >= 0]] = False
+        reached, near = np.where(own_label, 0, 1), np.where(own_label, 2, 3)
+        cause = np.where(overlap >= t, reached, np.where(overlap >= NEAR, near, 4))
+        counts += np.bincount(cause[missed], minlength=len(CAUSES))
+    counts /= len(thresholds)
+    total = float(counts.sum())
+    return Missed(total, total / len(instances), _named(counts, CAUSES))
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+def _lines(analysis: ErrorAnalysis) -> list[str]:
+    counts, plain = analysis.counts, analysis.plain
+    at = ",".join(map(str, analysis.tiou))
+    rows = [
+        f"errors at tIoU {at} (ties: {analysis.error_ties}); best {analysis.limit} x npos of each "
+        f"class: {analysis.kept} detections; mAP_N {100 * analysis.map_n:.2f}, "
+        f"mAP {100 * plain.map:.2f}",
+        f"{'':18}{'count':>9}{'share %':>9}{'mAP_N':>9}{'mAP':>9}{'mAP':>9}",
+        f"{'gain, points':18}{'':9}{'':9}{'deleted':>9}{'deleted':>9}{'mended':>9}",
+    ]
+    for kind in KINDS:
+        row = f"{_words(kind):18}{counts[kind]:9.0f}{_percent(counts[kind], analysis.kept):9.2f}"
+        if kind in ERRORS:
+            gains = (analysis.impact[kind], plain.deleted[kind], plain.mended[kind])
+            row += "".join(f"{100 * gain:9.2f}" for gain in gains)
+        rows.append(row)
+    missed = analysis.missed
+    rows += [
+        f"{'missed instances':18}{missed.count:9.0f}{100 * missed.share:9.2f}"
+        f"{'':18}{100 * plain.mended['missed']:9.2f}",
+        "missed, by the detection that overlaps most: "
+        + ", ".join(f"{_words(cause)} {count:.0f}" for cause, count in missed.causes.items()),
+        "",
+        f"{'share (%)':18}" + "".join(f"{bucket.name:>7}" for bucket in analysis.profile),
+    ]
+    for kind in KINDS:
+        shares = "".join(f"{100 * bucket.share[kind]:7.1f}" for bucket in analysis.profile)
+        rows.append(f"{_words(kind):18}{shares}")
+    if analysis.confusions:
+        rows += ["", "most confused (said, true, count):"]
+        rows += [
+            f"  {printable(said)}, {printable(true)}, {count:.0f}"
+            for said, true, count in analysis.confusions
+        ]
+    return rows
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0

@@ -1,0 +1,249 @@
+"""The command, its files and its tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wtal_eval
+from wtal_eval import EvalError, Report, evaluate, read_detections, run, write_detections
+from wtal_eval.__main__ import main
+from wtal_eval.tables import class_frame, summary_frame
+
+KEYS = ["version", "protocol", "counts", "tiou", "map", "averages", "headline"]
+KEYS += ["per_class", "video_level", "baselines", "errors", "warnings"]
+
+
+def detection(start: float, end: float, score: float, label: str = "run") -> dict[str, Any]:
+    return {"label": label, "segment": [start, end], "score": score}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Two result files and annotations: the second result misses one of two instances."""
+    rows = [{"label": "run", "segment": [0, 10]}, {"label": "jump", "segment": [20, 30]}]
+    database = {"v": {"subset": "test", "duration": 40, "annotations": rows}}
+    good = {"v": [detection(0, 10, 0.9), detection(20, 30, 0.8, "jump")]}
+    weak = {"v": [detection(0, 10, 0.9)]}
+    paths = (tmp_path / "good.json", tmp_path / "weak.json", tmp_path / "truth.json")
+    documents = ({"results": good}, {"results": weak}, {"version": "toy 1", "database": database})
+    for path, document in zip(paths, documents, strict=True):
+        path.write_text(json.dumps(document))
+    return paths
+
+
+def words(*parts: object) -> list[str]:
+    return [str(part) for part in parts]
+
+
+def test_the_command_prints_counts_map_averages_and_the_baseline(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, _, truth = files
+    assert main(words(good, truth)) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("thumos14: subset=test tiou=0.1,0.2,")
+    assert "annotation: 1 videos, 2 instances, 2 classes; version: toy 1" in printed
+    assert "good.json: 2 detections read, 2 kept, 0 on unknown videos" in printed
+    assert re.search(r"average \(%\) +0\.1:0\.5 +0\.1:0\.7 +0\.3:0\.7 +0\.5:0\.95\n", printed)
+    assert re.search(r"good\.json( +100\.00){14}\n", printed)
+    assert re.search(r"good\.json( +100\.00){4}\n", printed)
+    assert re.search(r"whole video x true tags +100\.00 +100\.00 +0\.00", printed)
+    assert "headline (average 0.1:0.7): 100.00" in printed
+    assert "top-1 100.00" in printed
+
+
+def test_the_json_has_exactly_the_stable_keys(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    good, _, truth = files
+    target = tmp_path / "eval.json"
+    assert main(words(good, truth, "--json", target)) == 0
+    document = json.loads(target.read_text())
+    assert list(document) == KEYS
+    assert document == evaluate(good, truth).to_json()
+    assert len(document["tiou"]) == len(document["map"]) == 14
+    assert document["headline"] == {"name": "0.1:0.7", "value": 1.0}
+    assert document["errors"] is None
+    assert document["protocol"]["ties"] == "last"
+    assert list(document["baselines"]["whole_video"]) == ["map", "averages"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "eval.json",
+        "good.json",
+        "truth.json",
+        "weak.json",
+    ]
+
+
+def test_several_files_get_a_row_each_with_mean_and_sample_deviation(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "eval.json"
+    assert main(words(*files, "--json", target, "--tiou", ".1:.1:.7")) == 0
+    printed = capsys.readouterr().out
+    for row, value in (("good.json", "100.00"), ("weak.json", "50.00"), ("mean", "75.00")):
+        assert re.search(rf"{re.escape(row)}( +{value}){{7}}\n", printed)
+    assert re.search(r"sd( +35\.36){7}\n", printed)
+    assert "headline (average 0.1:0.7): mean 75.00, sd 35.36 of 2 files" in printed
+    document = json.loads(target.read_text())
+    assert list(document) == ["runs", "mean", "sd"]
+    assert [one["file"] for one in document["runs"]] == ["good.json", "weak.json"]
+    assert document["mean"]["0.1:0.7"] == document["mean"]["0.1"] == 0.75
+    assert document["sd"]["0.1:0.7"] == pytest.approx(0.5 / 2**0.5)
+
+
+def test_the_same_file_twice_is_two_rows(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(files[0], files[0], files[2])) == 0
+    assert capsys.readouterr().out.count(f"{files[0]}: 2 detections read") == 2
+
+
+def test_per_class_prints_ap_and_recall(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(files[1], files[2], "--per-class", "--tiou", "0.5")) == 0
+    printed = capsys.readouterr().out
+    assert "AP (%) per class, weak.json" in printed
+    assert "recall (%) per class, weak.json" in printed
+    assert len(re.findall(r"^run +1 +1 +100\.00$", printed, re.MULTILINE)) == 2
+    assert len(re.findall(r"^jump +1 +0 +0\.00$", printed, re.MULTILINE)) == 2
+    assert "warning: 1 class has no detection" in printed
+
+
+def test_a_problem_with_the_input_is_one_sentence_and_exit_code_one(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, _, truth = files
+    for arguments in (
+        [good, tmp_path / "absent.json"],
+        [truth, good],
+        [good, truth, "--tiou", "2"],
+        [good, truth, "--subset", "nowhere"],
+        [good, truth, "--exclude-videos", tmp_path],
+        [good, truth, "--json", tmp_path / "no folder" / "eval.json"],
+    ):
+        assert main(words(*arguments)) == 1
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert captured.err.count("\n") == 1
+        assert captured.out == ""
+
+
+def test_wrong_usage_is_exit_code_two(files: tuple[Path, Path, Path]) -> None:
+    for arguments in (words(files[0]), words(*files, "--ties", "random"), ["--nonsense"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+
+
+def test_every_option_of_the_command_reaches_the_protocol(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    good, _, truth = files
+    excluded, target = tmp_path / "excluded.txt", tmp_path / "eval.json"
+    excluded.write_text("# mislabelled\n\n w \r\n")
+    options = {
+        "subset": "test",
+        "tiou": ".3,.5",
+        "unknown_videos": "ignore",
+        "ties": "first",
+        "unknown_labels": "ignore",
+        "invalid_detections": "swap",
+        "nonpositive_gt": "drop",
+        "zero_union": "no-match",
+        "ambiguous": "class",
+        "video_ap": "interpolated",
+    }
+    arguments = words(good, truth, "--exclude-videos", excluded, "--json", target)
+    for option, value in options.items():
+        arguments += ["--" + option.replace("_", "-"), value]
+    assert main(arguments) == 0
+    protocol = json.loads(target.read_text())["protocol"]
+    assert protocol == {
+        "name": "thumos14",
+        "headline": "0.1:0.7",
+        "exclude_videos": ["w"],
+        **options,
+        "tiou": [0.3, 0.5],
+    }
+
+
+def test_run_gives_a_report_of_every_file(files: tuple[Path, Path, Path]) -> None:
+    report = run(files[:2], files[2], protocol="thumos14", ties="first", subset=None)
+    assert isinstance(report, Report)
+    assert [e.map[0] for e in report.evaluations] == [1.0, 0.5]
+    assert report.evaluations[0].protocol.ties == "first"
+    with pytest.raises(EvalError, match="No result file"):
+        run([], files[2])
+
+
+def test_written_detections_read_back_to_the_same_columns(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    document = json.loads(files[0].read_text()) | {"video_scores": {"v": {"run": 0.25}}}
+    once = read_detections(document)
+    write_detections(once, tmp_path / "copy.json")
+    again = read_detections(tmp_path / "copy.json")
+    assert (again.videos, again.labels) == (once.videos, once.labels)
+    assert again.video_scores == once.video_scores
+    for name in ("video", "label", "start", "end", "score"):
+        assert getattr(again, name).tolist() == getattr(once, name).tolist()
+
+
+def test_frames_hold_percent(files: tuple[Path, Path, Path]) -> None:
+    report = run(files[:2], files[2], tiou=".1:.1:.7")
+    frame = summary_frame(report.evaluations)
+    assert list(frame.index) == ["good.json", "weak.json", "mean", "sd"]
+    assert frame.loc["mean", "0.1:0.7"] == 75.0
+    classes = class_frame(report.evaluations[1])
+    assert classes.loc["run", ("AP", "0.5")] == 100.0
+    assert classes.loc["jump", ("", "detections")] == 0
+
+
+def test_control_characters_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = "\x1b[31mred\ud800"
+    rows = [{"label": label, "segment": [0, 10]}]
+    database = {"v": {"subset": "Test", "annotations": rows}}
+    (tmp_path / "truth.json").write_text(json.dumps({"version": label, "database": database}))
+    (tmp_path / "found.json").write_text(json.dumps({"results": {"v": [rows[0] | {"score": 1}]}}))
+    arguments = words(tmp_path / "found.json", tmp_path / "truth.json", "--per-class")
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_neither_numpy_nor_pandas_nor_torch() -> None:
+    heavy = "{'numpy', 'pandas', 'torch', 'wtal', 'wtal_features'} & set(sys.modules)"
+    assert in_a_fresh_interpreter(f"import sys, wtal_eval; print({heavy})") == "set()"
+    everything = "from wtal_eval import evaluate, run; import wtal_eval.__main__"
+    assert in_a_fresh_interpreter(f"import sys; {everything}; print({heavy})") == "{'numpy'}"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in wtal_eval.__all__:
+        assert getattr(wtal_eval, name) is not None
+    assert set(wtal_eval.__all__) == set(dir(wtal_eval))
+    with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
+        _ = wtal_eval.evaluat
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    assert tomllib.loads(project.read_text())["project"]["version"] == wtal_eval.__version__

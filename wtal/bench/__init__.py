@@ -1,0 +1,47 @@
+"""`wtal bench`: the project's figures, each beside a reference measured in the same run.
+
+All inputs are made here from explicit generators; nothing is downloaded. A new piece is one file
+with a function `measure(plan)` and one line in PIECES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from wtal.bench import lengths, localize, memory, nms, startup, step
+from wtal.bench.rows import HEADER, Plan, Row, line, machine_and_versions, write_rows
+from wtal.errors import WtalError
+
+__all__ = ["HEADER", "PIECES", "Row", "line", "run", "write_rows"]
+
+PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "help": startup.measure,
+    "localize": localize.measure,
+    "nms": nms.measure,
+    "lengths": lengths.measure,
+    "memory": memory.measure,
+    "step": step.measure,
+}
+
+
+def run(
+    what: Sequence[str] = (), *, repeats: int = 5, quick: bool = False, quiet: bool = False
+) -> Iterator[Row]:
+    """Measure pieces; rows come as they are ready.
+
+    Args:
+        what: names from PIECES; none: all.
+        repeats: timed turns of each figure and its reference.
+        quick: tiny sizes, to see that everything works.
+        quiet: no progress bar.
+
+    Raises:
+        WtalError: an unknown name, or repeats below 1.
+    """
+    unknown = [name for name in what if name not in PIECES]
+    if unknown:
+        raise WtalError(f"There is no benchmark '{unknown[0]}'; there are {', '.join(PIECES)}.")
+    if repeats < 1:
+        raise WtalError(f"--repeats is {repeats}; expected at least 1.")
+    plan = Plan(repeats, quick, machine_and_versions(), quiet)
+    return (row for name in what or PIECES for row in PIECES[name](plan))
