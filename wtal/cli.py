@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -260,6 +260,137 @@ def evaluate(
         if json_file is not None:
             report.write_json(json_file)
         print(report.text(per_class=per_class), end="")
+
+
+@app.command(epilog="Example: wtal doctor store --annotations thumos14.json")
+def doctor(
+    features: Annotated[Path, typer.Argument(help="Feature store.")],
+    tags: Tags = None,
+    annotations: Annotations = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Whose training is estimated; default: defaults."),
+    ] = None,
+    headers_only: Annotated[
+        bool, typer.Option("--headers-only", help="Do not read the arrays: quick, finds no NaN.")
+    ] = False,
+    override: Override = None,
+    fps: Fps = None,
+    stride: Stride = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Check features, tags and annotations, and name every fault with its cure."""
+    with _problems(debug):
+        from wtal.config import load_config
+        from wtal.doctor import examine
+        from wtal.inputs import read_labels
+
+        settings = load_config(config, override or ())
+        store = _open(features, settings.data.streams, fps, stride)
+        given = tags is not None or annotations is not None
+        labels = read_labels(tags, annotations) if given else None
+        with _counter("checking", quiet) as progress:
+            found = examine(store, labels, settings, values=not headers_only, progress=progress)
+        for fact in found.facts:
+            _say(fact, quiet)
+        shown = found.findings if verbose else found.findings[:20]
+        for finding in shown:
+            print(finding)
+        if len(shown) < len(found.findings):
+            print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
+        warnings = len(found.findings) - found.errors
+        _say(f"{found.errors} errors, {warnings} warnings", quiet)
+        if found.errors:
+            raise typer.Exit(1)
+
+
+@app.command(epilog="Example: wtal convert I3D-features/ --out store --fps 25 --stride 16")
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder or file in one of the field's layouts.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the store to write.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="npy, npz, hdf5, csv, wtalc, wtalc-annotations; else found out."
+        ),
+    ] = None,
+    annotations: Annotations = None,
+    fps: Fps = None,
+    stride: Stride = None,
+    window: Annotated[
+        float | None, typer.Option("--window", help="Frames that one snippet saw.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="float16 or float32; default: as it is.")
+    ] = None,
+    join: Annotated[bool, typer.Option("--join", help="Streams into one array.")] = False,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="What made the features, for the manifest.")
+    ] = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Make a feature store, tags and annotations of BaS-Net, W-TALC, HDF5, NPZ or CSV files."""
+    with _problems(debug):
+        from wtal_features.convert import convert as convert_store
+
+        with _counter("converting", quiet) as progress:
+            report = convert_store(
+                source,
+                out,
+                kind=kind,
+                annotations=annotations,
+                fps=fps,
+                stride=stride,
+                window=window,
+                dtype=dtype,
+                join=join,
+                encoder=encoder,
+                progress=progress,
+            )
+        for note in report.notes:
+            _say(note, quiet)
+        counts = f"{len(report.written)} videos written, {len(report.resumed)} there before"
+        _say(f"{report.out} ({report.kind}): {counts}", quiet)
+        faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
+        _finish(faults, keep_going, verbose)
+
+
+@app.command(epilog="Example: wtal demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")] = Path("demo"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the data and the training.")] = 0,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The whole path on made-up features: train, localize, score, draw; offline, in a minute."""
+    with _problems(debug):
+        from wtal.demo import demo as run_demo
+        from wtal_eval.report import Report
+
+        result = run_demo(out, seed, quiet=quiet, say=lambda text: _say(text, quiet))
+        print(Report((result.evaluation,)).text(), end="")
+        print(f"\nrun folder: {result.run}")
+        if result.picture is not None:
+            print(f"picture:    {result.picture}")
+
+
+@contextmanager
+def _counter(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for functions that tell (done, total); silent when not a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="video", disable=quiet or None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from wtal.errors import WtalError
 from wtal.losses.mil import top_k_mean
 from wtal.model import BaSNet
 from wtal.proposals import normalise, propose, upsample
-from wtal_eval import nms
+from wtal_eval.nms import hard_nms
+from wtal_eval.soft_nms import soft_nms
 from wtal_features import FeatureError, FeatureStore
 
 FloatnD = NDArray[np.float32]
@@ -48,12 +49,12 @@ class LocalizeConfig:
     """Width of the outside on each side, as a share of the proposal's length."""
     class_score_weight: float = 0.2
     """Weight of the video's class score in a proposal's score."""
-    nms: Literal["hard", "soft", "none"] = "hard"
-    """Suppression per class, over all levels together; `soft` is Gaussian."""
+    nms: Literal["soft", "hard", "none"] = "soft"
+    """Suppression per class, over all levels together; `soft` is Gaussian, `hard` as published."""
     nms_threshold: float = 0.7
     """tIoU from which `hard` removes a segment."""
-    soft_sigma: float = 0.5
-    """Width of `soft`."""
+    soft_sigma: float = 0.3
+    """`soft` multiplies a score by exp(-tIoU^2 / sigma)."""
     min_score: float = 0.001
     """`soft` drops a segment whose decayed score falls below it."""
     max_detections: int = 0
@@ -239,7 +240,7 @@ class Localizer:
         """Ids and scores that remain, by class and then by rank."""
         config = self.config
         if config.nms == "soft":
-            return nms.soft_nms(
+            return soft_nms(
                 starts_N,
                 ends_N,
                 scores_N,
@@ -251,7 +252,7 @@ class Localizer:
         if config.nms == "none":
             ids = np.lexsort((-scores_N, classes_N))
         else:
-            ids = nms.hard_nms(
+            ids = hard_nms(
                 starts_N,
                 ends_N,
                 scores_N,

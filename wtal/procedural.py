@@ -145,7 +145,7 @@ class _World:
         return kinds[np.cumsum(cut_T)]
 
     def _place(self, free_T: NDArray[np.bool_], length: int) -> tuple[int, int] | None:
-        """A free stretch, taken from `free_T` with four snippets around it; None if none is left."""
+        """A free stretch, taken from `free_T` with four snippets around it; None if all is full."""
         room = np.convolve(free_T, np.ones(length + 8), "valid") == length + 8
         starts = np.flatnonzero(room)
         if len(starts) == 0:

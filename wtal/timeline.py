@@ -83,7 +83,7 @@ def _panel(axes: Any, row: Row, classes: Sequence[str], best: int) -> None:
 
 
 def _best(found: VideoDetections, best: int) -> list[tuple[Segment, float]]:
-    """The best detections that overlap no better one of their class, with their share of the top score."""
+    """The best detections that overlap no better one of their class, beside score / top score."""
     order_N = np.argsort(-found.scores_N, kind="stable")
     top = float(found.scores_N.max(initial=1e-9))
     shown: list[tuple[Segment, float]] = []

@@ -112,7 +112,7 @@ def test_one_pixel_added_to_seconds_suppresses_short_neighbours() -> None:
     cas_TC = np.zeros((400, 3), np.float32)
     cas_TC[10:12] = 1
     cas_TC[13:15] = 1
-    config = LocalizeConfig(thresholds=(0.5,), nms_threshold=0.3)
+    config = LocalizeConfig(thresholds=(0.5,), nms="hard", nms_threshold=0.3)
     plain = make(config).segments(scores([0.9, 0, 0], cas_TC), 0.1)
     plus = make(config, Compat(nms_length_plus_one=True))
     assert len(plain.labels) == 2

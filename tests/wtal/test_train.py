@@ -367,8 +367,9 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_the_learning_rate_follows_the_width_or_the_cosine() -> None:
-    assert learning_rate(TrainConfig(), 2048, 5) == pytest.approx(1e-4)
-    assert learning_rate(TrainConfig(), 256, 5) == pytest.approx(8e-4)
+    constant = TrainConfig(lr_schedule="constant")
+    assert learning_rate(constant, 2048, 5) == pytest.approx(1e-4)
+    assert learning_rate(constant, 256, 5) == pytest.approx(8e-4)
     cosine = TrainConfig(lr=1.0, lr_schedule="cosine", steps=10)
     assert learning_rate(cosine, 8, 0) == 1
     assert learning_rate(cosine, 8, 5) == pytest.approx(0.5)

@@ -18,7 +18,7 @@ from wtal.bench.rows import CPU, WALL, Figures, Plan, Row, timed
 from wtal.localize import LocalizeConfig, Localizer, VideoDetections, VideoScores
 from wtal.model import BaSNet, ModelConfig
 from wtal.proposals import Proposals, normalise, propose, upsample
-from wtal_eval import nms
+from wtal_eval.nms import hard_nms
 
 N_CLASSES = 20
 SECONDS_PER_SNIPPET = 16 / 25
@@ -82,7 +82,7 @@ def our_stages(localizer: Localizer) -> tuple[Stage, Stage, Stage]:
 
     def suppress(_: VideoScores, found: Proposals) -> NDArray[np.int64]:
         seconds = SECONDS_PER_SNIPPET / config.upsample
-        return nms.hard_nms(
+        return hard_nms(
             found.starts_N * seconds,
             found.ends_N * seconds,
             found.scores_N,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from wtal.bench import plain
 from wtal.bench.rows import WALL, Plan, Row, timed
-from wtal_eval import nms
+from wtal_eval.nms import hard_nms
+from wtal_eval.soft_nms import soft_nms
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 SIGMA, MIN_SCORE = 0.5, 0.001
@@ -67,14 +68,14 @@ def _rows(
     """Hard suppression at every threshold, then soft."""
     for threshold in THRESHOLDS:
         works = {
-            "ours": timed(lambda t=threshold: nms.hard_nms(*segments, threshold=t)),  # type: ignore[misc]
+            "ours": timed(lambda t=threshold: hard_nms(*segments, threshold=t)),  # type: ignore[misc]
             "loop": timed(lambda t=threshold: hard_loop(loop, t)),  # type: ignore[misc]
         }
         taken = plan.alternate(works, label="nms hard")
         name = f"nms: hard, T = {threshold}, {title}, wall"
         yield plan.row(name, "s", taken["ours"][WALL], reference, taken["loop"][WALL])
     works = {
-        "ours": timed(lambda: nms.soft_nms(*segments, sigma=SIGMA, min_score=MIN_SCORE)),
+        "ours": timed(lambda: soft_nms(*segments, sigma=SIGMA, min_score=MIN_SCORE)),
         "loop": timed(lambda: soft_loop(loop)),
     }
     taken = plan.alternate(works, label="nms soft", warm_up=False)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wtal.bench.child import peak_rss_mb
-from wtal.bench.rows import WALL, Plan, Row, timed
+from wtal.bench.rows import CPU, WALL, Plan, Row, timed
 from wtal.compat import Compat
 from wtal.data import Batch
 from wtal.losses import Criterion, LossConfig
@@ -201,11 +201,12 @@ def rows(plan: Plan, shape: Shape) -> Iterator[Row]:
             "released": timed(products_alone(released, dtype)),
         }
         taken = plan.alternate(works, label=f"step {precision}")
-        name, step = f"step {shape} {precision}, wall", taken["step"][WALL]
-        against = f"its products alone, {total:,.4g} GFLOP"
-        yield plan.row(name, "s", step, against, taken["ours"][WALL])
-        against = f"products of the released form, {total_released:,.4g} GFLOP"
-        yield plan.row(name, "s", step, against, taken["released"][WALL])
+        for clock in (WALL, CPU):
+            name, step = f"step {shape} {precision}, {clock}", taken["step"][clock]
+            against = f"its products alone, {total:,.0f} GFLOP"
+            yield plan.row(name, "s", step, against, taken["ours"][clock])
+            against = f"products of the released form, {total_released:,.0f} GFLOP"
+            yield plan.row(name, "s", step, against, taken["released"][clock])
     for precision in DTYPES:
         works = {
             "steps": lambda p=precision: {"peak": _peak(shape, p, 2)},  # type: ignore[misc]

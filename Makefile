@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv if it is not there.
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help setup demo test fast lint bench wheel clean
+
+help:  ## show these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# A stamp per set of extras: a second call takes a second.
+$(BIN)/python:
+	python3 -m venv $(VENV)
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e ".[plots]"
+	touch $@
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e ".[plots,hdf5,dev]"
+	touch $@
+
+setup: $(VENV)/.dev  ## make .venv with all that development needs
+
+demo: $(VENV)/.demo  ## the whole path on made-up data, offline after the install
+	rm -rf demo
+	$(BIN)/wtal demo --out demo
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy wtal features eval tests benchmarks
+
+test: lint  ## lint, types, all tests and doctests
+	$(BIN)/pytest --doctest-modules --cov --cov-report=term:skip-covered wtal features eval tests
+
+fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
+	$(BIN)/pytest -q -m "not slow"
+
+bench: $(VENV)/.dev  ## the timed pieces, beside what they are compared with
+	$(BIN)/wtal bench
+
+wheel: $(VENV)/.dev  ## build the wheel into dist/
+	rm -rf dist build
+	$(BIN)/python -m build --wheel --quiet
+
+clean:  ## remove what was built and cached, and .venv
+	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage $(VENV)

@@ -1,0 +1,256 @@
+"""`wtal doctor`: look over features, tags and annotations before hours are spent.
+
+Every finding has a code, a place and a cure. The checks of one array are wtal_features' own; here
+is what only the files together show: names without a partner, classes that cannot be learned or
+scored, times that do not fit, one video in two subsets, and what a training will cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from wtal.config import Config
+from wtal.data import select_subset
+from wtal.errors import WtalError
+from wtal.inputs import Labels
+from wtal_eval import Annotations
+from wtal_features import FeatureError, FeatureStore, Finding
+from wtal_features.check import check_store
+
+EXAMPLES = 5  # names listed of each kind
+FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor found."""
+
+    findings: tuple[Finding, ...]
+    facts: tuple[str, ...]  # what there is, one line each
+
+    @property
+    def errors(self) -> int:
+        """Findings that keep a video from being used."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+def examine(
+    store: FeatureStore,
+    labels: Labels | None,
+    config: Config,
+    *,
+    values: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """All checks.
+
+    Args:
+        store: features.
+        labels: tags or annotations, if there are any.
+        config: whose training is estimated.
+        values: read every array, to find NaN and copies; without it headers only.
+        progress: told (done, total) videos.
+    """
+    findings = check_store(store, values=values, progress=progress)
+    facts = [_store_line(store)]
+    if labels is not None:
+        findings += partners(store, labels)
+        findings += learnable(labels, config)
+        facts += [_labels_line(labels), *estimate(store, labels, config)]
+        if labels.annotations is not None:
+            findings += times(store, labels.annotations)
+        if values:
+            findings += copies(store, labels)
+    return Examination(tuple(findings), tuple(facts))
+
+
+def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
+    """Videos with tags but no features, and the other way round."""
+    tagged, stored = set(labels.tags), set(store.videos)
+    findings = []
+    if tagged and not tagged & stored:
+        ours, theirs = min(stored), min(tagged)
+        return [
+            Finding(
+                "no-common-video",
+                labels.source,
+                f"No video of it is in the store: the store has names like {ours!r}, "
+                f"the file like {theirs!r}.",
+                "Compare prefixes (v_) and suffixes (.mp4); rename one side.",
+            )
+        ]
+    if tagged - stored:
+        findings.append(
+            Finding(
+                "no-features",
+                labels.source,
+                f"{len(tagged - stored)} of {len(tagged)} videos have no features: "
+                f"{_some(tagged - stored)}.",
+                "Extract them, or expect them to be skipped.",
+                "warning",
+            )
+        )
+    if stored - tagged:
+        findings.append(
+            Finding(
+                "no-tags",
+                str(store.root),
+                f"{len(stored - tagged)} of {len(stored)} videos have no line in "
+                f"{labels.source}: {_some(stored - tagged)}.",
+                "They are not trained on; a video without action needs a line with an empty label.",
+                "warning",
+            )
+        )
+    return findings
+
+
+def learnable(labels: Labels, config: Config) -> list[Finding]:
+    """Classes with too few training videos, or none."""
+    try:
+        names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
+    except WtalError as error:
+        return [Finding("no-subset", labels.source, str(error))]
+    counts = Counter(label for name in names for label in labels.tags[name])
+    everywhere = {label for each in labels.tags.values() for label in each}
+    where = f"{labels.source}, subset {subset or 'all'}"
+    findings = []
+    if not counts:
+        findings.append(
+            Finding("no-label", where, "No training video has a tag.", "Fill in the labels.")
+        )
+    unseen = everywhere - set(counts)
+    if counts and unseen:
+        findings.append(
+            Finding(
+                "unseen-class",
+                where,
+                f"{len(unseen)} classes occur in no training video: {_some(unseen)}.",
+                "They can never be detected.",
+                "warning",
+            )
+        )
+    rare = {label for label, n in counts.items() if n < FEW_VIDEOS}
+    if rare:
+        findings.append(
+            Finding(
+                "rare-class",
+                where,
+                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {_some(rare)}.",
+                "Expect little of them.",
+                "warning",
+            )
+        )
+    return findings
+
+
+def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
+    """Segments beyond the features' end, and durations that contradict the features."""
+    longer, beyond = [], []
+    last_end = np.full(len(annotations.videos), -np.inf)
+    np.maximum.at(last_end, annotations.video, annotations.end)
+    for video, duration, end in zip(
+        annotations.videos, annotations.durations.tolist(), last_end.tolist(), strict=True
+    ):
+        if video not in store:
+            continue
+        try:
+            timing = store.timing(video)
+            covered = store.length(video) * timing.seconds_per_snippet
+        except FeatureError:
+            continue  # check_store names it
+        slack = 2 * timing.seconds_per_snippet + 0.02 * covered
+        if duration == duration and abs(duration - covered) > slack:
+            longer.append(f"{video} ({covered:.1f} s against {duration:.1f} s)")
+        if end > covered + slack:
+            beyond.append(f"{video} ({end:.1f} s after {covered:.1f} s)")
+    return [
+        Finding(
+            code,
+            annotations.source,
+            f"{len(names)} videos {what}: {_some(names)}.",
+            "A wrong fps or stride costs 3 to 5 points of mAP; check the manifest.",
+            "warning",
+        )
+        for code, what, names in (
+            ("duration", "have features of another length than their duration", longer),
+            ("segment-beyond-end", "have segments after the end of their features", beyond),
+        )
+        if names
+    ]
+
+
+def copies(store: FeatureStore, labels: Labels) -> list[Finding]:
+    """Equal arrays under two names; across subsets they leak the test split into training."""
+    by_content: dict[bytes, list[str]] = defaultdict(list)
+    for video in store.videos:
+        try:
+            features_TD = store.read(video)
+        except FeatureError:
+            continue  # check_store names it
+        by_content[hashlib.blake2b(features_TD.tobytes()).digest()].append(video)
+    findings = []
+    for names in by_content.values():
+        if len(names) < 2:
+            continue
+        subsets = {labels.subsets.get(name) for name in names} - {None}
+        leak = len(subsets) > 1
+        findings.append(
+            Finding(
+                "leakage" if leak else "duplicate-video",
+                str(store.root),
+                f"{len(names)} videos have equal features: {_some(names)}"
+                + (f", in the subsets {_some(map(str, subsets))}." if leak else "."),
+                "Keep one of them."
+                if not leak
+                else "Keep one, or scores on the test are not true.",
+                "error" if leak else "warning",
+            )
+        )
+    return findings
+
+
+def estimate(store: FeatureStore, labels: Labels, config: Config) -> list[str]:
+    """Time, memory and disk of one training run, from sizes and the speed of this machine."""
+    from wtal.cost import training_cost
+
+    try:
+        names, _ = select_subset(labels.subsets, config.data.train_subset, labels.source)
+    except WtalError:
+        return []
+    lengths = []
+    for name in names:
+        try:
+            lengths.append(store.length(name))
+        except FeatureError:
+            continue  # check_store names it
+    if not lengths:
+        return []
+    classes = len({label for name in names for label in labels.tags[name]})
+    return [training_cost(lengths, store.dim, classes, config).line()]
+
+
+def _store_line(store: FeatureStore) -> str:
+    streams = f", streams {' + '.join(store.streams)}" if any(store.streams) else ""
+    return f"{store.root}: {len(store.videos)} videos of {store.dim} dims{streams}"
+
+
+def _labels_line(labels: Labels) -> str:
+    subsets = Counter(subset or "no subset" for subset in labels.subsets.values())
+    classes = {label for each in labels.tags.values() for label in each}
+    parts = ", ".join(f"{n} {name}" for name, n in sorted(subsets.items()))
+    empty = sum(not each for each in labels.tags.values())
+    background = f", {empty} without a tag" if empty else ""
+    return (
+        f"{labels.source}: {len(labels.tags)} videos ({parts}), {len(classes)} classes{background}"
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
+    return ", ".join(listed[:EXAMPLES]) + more
