@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -136,10 +136,13 @@ def check_against_the_localizer(config: LocalizeConfig, video: VideoScores) -> N
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_plain_loop_finds_the_segments_of_the_localizer(seed: int) -> None:
-    for video in localize.make_scores(3, 120, lambda g: 1 + int(g.integers(3)), seed):
-        check_against_the_localizer(LocalizeConfig(), video)
+@pytest.mark.parametrize("kind", localize.NMS_KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_plain_loop_finds_the_segments_of_the_localizer(
+    kind: Literal["soft", "hard"], seed: int
+) -> None:
+    for video in localize.make_scores(3, 120, localize.one_to_three, seed):
+        check_against_the_localizer(LocalizeConfig(nms=kind), video)
 
 
 @pytest.mark.parametrize("T", [1, 2, 5])
@@ -157,8 +160,11 @@ def test_the_plain_loop_agrees_where_activations_are_negative_or_flat() -> None:
     check_against_the_localizer(config, video._replace(cas_TC=cas_TC))
 
 
-def test_the_timed_stages_keep_as_many_segments_as_the_localizer() -> None:
-    localizer = localize.make_localizer()
+@pytest.mark.parametrize("kind", localize.NMS_KINDS)
+def test_the_timed_stages_keep_as_many_segments_as_the_localizer(
+    kind: Literal["soft", "hard"],
+) -> None:
+    localizer = localize.make_localizer(LocalizeConfig(nms=kind))
     for video in localize.make_scores(5, 100, lambda _: 2):
         result = None
         for stage in localize.our_stages(localizer):

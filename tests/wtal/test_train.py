@@ -196,7 +196,7 @@ def test_the_released_pooling_fails_by_name_on_a_video_of_seven_snippets(tmp_pat
     store = open_store(tmp_path / "s", fps=25, stride=16)
     labels = Labels({"v": ("A",)}, {"v": None}, "tags")
     train(config("train.steps=1"), store, labels, tmp_path / "fine", quiet=True)
-    with pytest.raises(WtalError, match="'cls_(base|supp)' is nan at step 1"):
+    with pytest.raises(WtalError, match=r"'cls_(base|supp)' is nan at step 1"):
         train(
             config("train.steps=1", "compat.log_of_softmax=true"),
             store,

@@ -1,0 +1,54 @@
+"""The commands and their options are pinned: a new one is a decision, not an accident."""
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from wtal.cli import app
+
+ANY = {"debug", "help"}
+INPUT = {"features", "tags", "annotations", "fps", "stride"}
+SURFACE = {
+    "train": INPUT
+    | {"config", "out", "override", "seeds", "resume", "device", "keep_going", "quiet", "verbose"},
+    "localize": INPUT
+    | {"run", "out", "subset", "override", "device", "keep_going", "quiet", "verbose"},
+    "doctor": INPUT | {"config", "headers_only", "override", "quiet", "verbose"},
+    "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
+    | {"encoder", "keep_going", "quiet", "verbose"},
+    "demo": {"out", "seed", "quiet"},
+    "bench": {"what", "json_file", "repeats", "quick", "quiet"},
+    "eval": None,  # generated from the evaluator's options, which have their own test
+}
+
+
+def commands() -> dict[str, object]:
+    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_the_commands_are_these() -> None:
+    assert set(commands()) == set(SURFACE)
+
+
+@pytest.mark.parametrize("name", [name for name, options in SURFACE.items() if options])
+def test_the_options_of_a_command_are_these(name: str) -> None:
+    found = {parameter.name for parameter in commands()[name].params}  # type: ignore[attr-defined]
+    expected = SURFACE[name]
+    assert expected is not None
+    assert found - ANY == expected
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_every_command_helps_with_an_example(name: str) -> None:
+    shown = CliRunner().invoke(app, [name, "--help"], terminal_width=200)
+    assert shown.exit_code == 0
+    assert f"Example: wtal {name}" in shown.output
+
+
+def test_a_mistyped_command_and_option_are_usage_errors_that_name_the_nearest() -> None:
+    command = CliRunner().invoke(app, ["trian"])
+    assert command.exit_code == 2
+    assert "train" in command.output
+    option = CliRunner().invoke(app, ["localize", "run", "--featurs", "x"])
+    assert option.exit_code == 2
+    assert "--features" in option.output

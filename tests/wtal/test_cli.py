@@ -1,0 +1,249 @@
+"""The commands on good and bad input: exit codes, one sentence, nothing lost."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.synthetic import make_store
+from wtal.cli import app
+
+SMALL = ("-o", "model.hidden_dim=8", "-o", "train.batch_size=4", "-o", "train.steps=4")
+
+
+class Data(NamedTuple):
+    """A toy data set and an empty config."""
+
+    store: Path
+    tags: Path
+    annotations: Path
+    config: Path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    config = tmp_path / "config.yaml"
+    config.write_text("")
+    return Data(*make_store(tmp_path), config)
+
+
+def wtal(*words: object, code: int = 0) -> str:
+    """Run a command; everything it printed."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def sentence(*words: object) -> str:
+    """The one line of an error."""
+    output = wtal(*words, code=1)
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output
+    assert "Traceback" not in output
+    return lines[0]
+
+
+def trained(data: Data, out: Path, *more: object) -> Path:
+    wtal("train", data.config, "-f", data.store, "--tags", data.tags, "--out", out, *SMALL, *more)
+    return out
+
+
+def test_three_commands_lead_from_features_to_a_table(data: Data, tmp_path: Path) -> None:
+    run = trained(data, tmp_path / "run")
+    said = wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    assert "detections of 6 videos" in said
+    table = wtal("eval", run, data.annotations, "--json", tmp_path / "eval.json")
+    assert "whole video x true tags" in table
+    written = json.loads((tmp_path / "eval.json").read_text())
+    assert written["counts"]["videos"] == 6
+    assert "whole_video" in written["baselines"]
+
+
+def test_a_sweep_over_seeds_is_localized_and_scored_in_one_go(data: Data, tmp_path: Path) -> None:
+    said = wtal(
+        *("train", data.config, "-f", data.store, "--annotations", data.annotations),
+        *("--out", tmp_path / "sweep", "--seeds", "0,1", *SMALL),
+    )
+    assert "mean and sd over 2 seeds" in said
+    wtal("localize", tmp_path / "sweep", "-f", data.store, "--tags", data.tags, "--subset", "test")
+    table = wtal("eval", tmp_path / "sweep", data.annotations)
+    assert "mean" in table
+    assert "sd" in table
+    for seed in (0, 1):
+        readings = json.loads((tmp_path / "sweep" / f"seed-{seed}" / "eval.json").read_text())
+        assert readings["readings"] == 1
+
+
+def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) -> None:
+    run = trained(data, tmp_path / "run")
+    wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    for count in (1, 2, 3):
+        wtal("eval", run, data.annotations)
+        assert json.loads((run / "eval.json").read_text())["readings"] == count
+
+
+def test_localizing_twice_gives_the_same_bytes(data: Data, tmp_path: Path) -> None:
+    run = trained(data, tmp_path / "run")
+    for name in ("a.json", "b.json"):
+        wtal("localize", run, "-f", data.store, "--out", tmp_path / name)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert len(found["results"]) == 18  # without --subset, every video of the store
+
+
+def test_bad_videos_are_skipped_listed_and_exit_1_unless_told_to_go_on(
+    data: Data, tmp_path: Path
+) -> None:
+    (data.store / "video_000.npy").write_bytes(b"\x93NUMPY")
+    np.save(data.store / "video_001.npy", np.load(data.store / "video_001.npy").T.copy())
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    said = wtal(*base, "--out", tmp_path / "a", code=1)
+    assert "2 videos were skipped" in said
+    assert "looks transposed" in said
+    skipped = json.loads((tmp_path / "a" / "skipped.json").read_text())
+    assert set(skipped) == {"video_000", "video_001"}
+    assert (tmp_path / "a" / "model.safetensors").exists()  # the others went on
+    wtal(*base, "--out", tmp_path / "b", "--keep-going")
+
+    said = wtal("localize", tmp_path / "a", "-f", data.store, code=1)
+    assert "2 videos were skipped" in said
+    assert len(json.loads((tmp_path / "a" / "detections.json").read_text())["results"]) == 16
+    wtal("localize", tmp_path / "a", "-f", data.store, "--keep-going")
+
+
+def test_a_wrong_config_names_the_nearest_key(data: Data, tmp_path: Path) -> None:
+    line = sentence(
+        *("train", data.config, "-f", data.store, "--tags", data.tags),
+        *("--out", tmp_path / "r", "-o", "train.step=3"),
+    )
+    assert "nearest known one is 'train.steps'" in line
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--tags", "gone.csv"), "gone.csv"),
+        ((), "either --tags FILE.csv or --annotations FILE.json"),
+        (("--tags", "TAGS", "--annotations", "ANNOTATIONS"), "either --tags"),
+        (("--tags", "TAGS", "--device", "warp"), "expected auto, cpu, cuda"),
+        (("--tags", "TAGS", "--device", "cuda:7"), "PyTorch sees"),
+        (("--tags", "TAGS", "--seeds", "1,x"), "expected whole numbers"),
+        (("--tags", "TAGS", "--seeds", "1,1"), "expected different numbers"),
+        (("--tags", "TAGS", "-o", "data.streams=[rgb]"), "rgb"),
+        (("--tags", "TAGS", "-o", "data.train_subset=dev"), "present: test, training"),
+        (("--tags", "TAGS", "--fps", "30"), "30"),
+    ],
+)
+def test_train_refuses_wrong_input_in_one_sentence(
+    data: Data, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    named = {"TAGS": data.tags, "ANNOTATIONS": data.annotations}
+    given = [named.get(word, word) for word in words]
+    out = ("--out", tmp_path / "r")
+    assert message in sentence("train", data.config, "-f", data.store, *out, *SMALL, *given)
+
+
+def test_a_store_without_time_base_needs_fps_and_stride(data: Data, tmp_path: Path) -> None:
+    (data.store / "manifest.json").unlink()
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    line = sentence(*base, "--out", tmp_path / "r")
+    assert "--fps" in line
+    assert "--stride" in line
+    wtal(*base, "--out", tmp_path / "r", "--fps", "25", "--stride", "16")
+
+
+def test_localize_refuses_what_is_no_run_and_features_of_another_encoder(
+    data: Data, tmp_path: Path
+) -> None:
+    assert "no run folder" in sentence("localize", data.store, "-f", data.store)
+    run = trained(data, tmp_path / "run")
+    other = make_store(tmp_path / "other", dim=5)[0]
+    line = sentence("localize", run, "-f", other)
+    assert "features have 5 dims; this model was trained on 16" in line
+    (run / "model.safetensors").write_bytes(b"x" * 100)
+    assert "is damaged" in sentence("localize", run, "-f", data.store)
+
+
+def test_localize_refuses_one_file_for_several_runs(data: Data, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        (tmp_path / "sweep" / f"seed-{seed}").mkdir(parents=True)
+    line = sentence("localize", tmp_path / "sweep", "-f", data.store, "--out", tmp_path / "x.json")
+    assert "holds 2 runs" in line
+
+
+def test_eval_needs_two_files_and_tells_a_missing_one(data: Data, tmp_path: Path) -> None:
+    assert "at least one result file" in sentence("eval", data.annotations)
+    assert "gone.json" in sentence("eval", tmp_path / "gone.json", data.annotations)
+
+
+def test_usage_errors_exit_with_2(data: Data) -> None:
+    wtal("train", data.config, code=2)
+    wtal("eval", "--protocol", code=2)
+
+
+def test_debug_shows_the_traceback_and_quiet_says_nothing(data: Data, tmp_path: Path) -> None:
+    assert "Traceback" in wtal("localize", tmp_path, "-f", data.store, "--debug", code=1)
+    said = wtal(
+        *("train", data.config, "-f", data.store, "--tags", data.tags, "--out", tmp_path / "r"),
+        *SMALL,
+        "-q",
+    )
+    assert said == ""
+
+
+def test_doctor_is_content_with_sound_data_and_estimates_the_training(data: Data) -> None:
+    said = wtal("doctor", data.store, "--annotations", data.annotations)
+    assert "0 errors, 0 warnings" in said
+    assert "estimate for 400 steps" in said
+
+
+def test_doctor_names_each_fault_with_its_code(data: Data) -> None:
+    np.save(data.store / "video_003.npy", np.load(data.store / "video_004.npy"))
+    bad = np.load(data.store / "video_005.npy")
+    bad[3, 2] = np.nan
+    np.save(data.store / "video_005.npy", bad)
+    (data.store / "video_006.npy").unlink()
+    np.save(data.store / "video_014.npy", np.load(data.store / "video_000.npy"))
+    said = wtal("doctor", data.store, "--annotations", data.annotations, code=1)
+    for code in ("nan", "duplicate-video", "leakage", "no-features", "length"):
+        assert f"[{code}]" in said, code
+
+
+def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:
+    lines = data.tags.read_text().splitlines()
+    lines[-1] = lines[-1].replace(lines[-1].split(",")[1], "Swim")
+    data.tags.write_text("\n".join(lines) + "\n")
+    said = wtal("doctor", data.store, "--tags", data.tags)
+    assert "[unseen-class]" in said
+    assert "Swim" in said
+
+
+def test_doctor_tells_two_worlds_of_names_apart(data: Data, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("video,label\nv_1.mp4,Jump\n")
+    said = wtal("doctor", data.store, "--tags", other, code=1)
+    assert "[no-common-video]" in said
+    assert "v_1.mp4" in said
+
+
+def test_convert_makes_a_store_that_trains(data: Data, tmp_path: Path) -> None:
+    rgb = tmp_path / "raw" / "train" / "rgb"
+    rgb.mkdir(parents=True)
+    for path in data.store.glob("*.npy"):
+        np.save(rgb / path.name, np.load(path))
+    out = tmp_path / "converted"
+    said = wtal("convert", tmp_path / "raw", "--out", out, "--fps", "25", "--stride", "16")
+    assert "18 videos written" in said
+    run = ("train", data.config, "-f", out, "--tags", data.tags, "--out", tmp_path / "r")
+    wtal(*run, *SMALL)
+
+
+def test_convert_never_guesses_the_time_base(data: Data, tmp_path: Path) -> None:
+    (data.store / "manifest.json").unlink()
+    assert "fps" in sentence("convert", data.store, "--out", tmp_path / "out")
