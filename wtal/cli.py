@@ -379,6 +379,37 @@ def demo(
             print(f"picture:    {result.picture}")
 
 
+@app.command(epilog="Example: wtal bench localize nms --json bench.json")
+def bench(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="help, localize, nms, lengths, memory, step; none: all."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure as JSON.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", help="Timed turns of each figure.")] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny sizes: shows that it works, not how fast.")
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Time the project's parts, each beside a reference measured in the same run."""
+    with _problems(debug):
+        from wtal.bench import HEADER, line, run, write_rows
+
+        measured = run(what or (), repeats=repeats, quick=quick, quiet=quiet)
+        print(HEADER)
+        rows = []
+        for row in measured:
+            print(line(row), flush=True)
+            rows.append(row)
+        print(f"machine: {rows[0].machine}")
+        if json_file is not None:
+            write_rows(json_file, rows)
+
+
 @contextmanager
 def _counter(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for functions that tell (done, total); silent when not a terminal."""

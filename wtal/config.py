@@ -53,8 +53,22 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
     return _build(Config, tree, where, "")
 
 
+def resolved(config: Config, feature_dim: int, n_videos: int) -> Config:
+    """The config with what features and videos decide in place of `auto`."""
+    hidden, filtering = config.model.widths(feature_dim)
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, hidden_dim=hidden, filter_dim=filtering),
+        train=dataclasses.replace(
+            config.train,
+            steps=config.train.total_steps(n_videos),
+            lr=config.train.peak_rate(hidden),
+        ),
+    )
+
+
 def dump_config(config: Config) -> str:
-    """The fully resolved configuration as YAML; `load_config` reads it back unchanged."""
+    """The configuration with every key, as YAML; `load_config` reads it back unchanged."""
     return yaml.safe_dump(_plain(config), sort_keys=False)
 
 

@@ -51,18 +51,18 @@ def training_cost(lengths: Sequence[int], dim: int, n_classes: int, config: Conf
     """
     bins = np.array([bins_of(n, config.data, training=True) for n in lengths])
     rows = float(bins.mean()) * min(config.train.batch_size, len(bins))
-    E = dim if config.model.hidden_dim == "auto" else config.model.hidden_dim
-    S = max(1, dim // 4) if config.model.filter_dim == "auto" else config.model.filter_dim
+    E, S = config.model.widths(dim)
+    steps = config.train.total_steps(len(lengths))
     flop = step_flop(rows, dim, E, S, n_classes)
     parameters = dim * S + 3 * dim * E + 3 * E * E + E * (n_classes + 1)
     # Weights, gradients and two moments; then what the backward pass keeps of a batch.
     kept = rows * (dim + 3 * E + BRANCHES * 4 * E)
     cached = min(4.0 * dim * float(np.sum(lengths)), config.data.cache_mb * 2.0**20)
     return Cost(
-        OVERHEAD * config.train.steps * flop / _flop_per_second(E),
+        OVERHEAD * steps * flop / _flop_per_second(E),
         16.0 * parameters + 4 * kept + cached + 4e8,
         16.0 * parameters,
-        config.train.steps,
+        steps,
     )
 
 

@@ -43,6 +43,12 @@ class ModelConfig:
         if not 0 <= self.dropout < 1:
             raise WtalError(f"model.dropout is {self.dropout}; expected a number in [0, 1).")
 
+    def widths(self, feature_dim: int) -> tuple[int, int]:
+        """E and the width of the filtering module, for features of D dims."""
+        hidden = feature_dim if self.hidden_dim == "auto" else self.hidden_dim
+        filtering = max(1, feature_dim // 4) if self.filter_dim == "auto" else self.filter_dim
+        return hidden, filtering
+
 
 class Output(NamedTuple):
     """What one forward pass gives; zero at padding."""
@@ -118,8 +124,7 @@ class BaSNet(nn.Module):
         self, feature_dim: int, n_classes: int, config: ModelConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        E = feature_dim if config.hidden_dim == "auto" else config.hidden_dim
-        S = max(1, feature_dim // 4) if config.filter_dim == "auto" else config.filter_dim
+        E, S = config.widths(feature_dim)
         self.feature_dim, self.hidden_dim, self.n_classes = feature_dim, E, n_classes
         self.dropout = config.dropout
         self.filter_in = Linear(feature_dim, S, generator)

@@ -54,19 +54,20 @@ def upsample(curve_CT: FloatCT, factor: int, *, left_edge: bool = False) -> Floa
     Bin t stands for its centre: point j reads coordinate (j + .5)/factor - .5, held at the first
     and the last bin. `left_edge` reads j/factor and extrapolates past the last bin, as released.
     """
-    T = curve_CT.shape[1]
+    C, T = curve_CT.shape
     if T == 1 or (factor == 1 and not left_edge):
         return np.repeat(curve_CT, factor, axis=1)
-    coordinate_P = np.arange(T * factor, dtype=np.float32)
-    if left_edge:
-        coordinate_P /= factor
-    else:
-        coordinate_P = ((coordinate_P + 0.5) / factor - 0.5).clip(0, T - 1)
-    left_P = np.minimum(coordinate_P.astype(np.int64), T - 2)
-    weight_P = coordinate_P - left_P.astype(np.float32)
-    step_CT = np.diff(curve_CT, axis=1)
-    curve_CP: FloatCP = curve_CT[:, left_P] + weight_P * step_CT[:, left_P]
-    return curve_CP
+    # Point j reads (j + shift) / factor on bins with one more at the end, or at each end; between two
+    # bins the weights are the same everywhere.
+    last_C1 = 2 * curve_CT[:, -1:] - curve_CT[:, -2:-1] if left_edge else curve_CT[:, -1:]
+    bins = (curve_CT, last_C1) if left_edge else (curve_CT[:, :1], curve_CT, last_C1)
+    bins_CU = np.concatenate(bins, axis=1)
+    shift = 0.0 if left_edge else (factor + 1) / 2
+    cut = int(shift)
+    weight_F = (np.arange(factor) + shift - cut) / factor
+    step_CU1 = np.diff(bins_CU, axis=1)[:, :, None]
+    points_CP = (bins_CU[:, :-1, None] + step_CU1 * weight_F.astype(np.float32)).reshape(C, -1)
+    return np.ascontiguousarray(points_CP[:, cut : cut + T * factor])
 
 
 def propose(

@@ -16,6 +16,8 @@ import torch
 from wtal.errors import WtalError
 
 PUBLISHED_WIDTH = 2048  # hidden dims for which the published learning rate was set
+AUTO_STEPS = 400  # docs/log.md, 2026-11-21
+AUTO_EPOCHS = 20
 
 PURPOSES = {"weights": 0, "order": 1, "jitter": 2, "dropout": 3, "split": 4, "demo": 5}
 
@@ -25,8 +27,8 @@ class TrainConfig:
     """Optimisation: Adam with coupled weight decay, as published."""
 
     seed: int = 0
-    steps: int = 400
-    """Optimiser steps; the length of the schedule does not depend on the number of videos."""
+    steps: int | Literal["auto"] = "auto"
+    """Optimiser steps. `auto`: 400, or 20 passes over the training videos if those are more."""
     batch_size: int = 16
     """Videos per step."""
     lr: float | Literal["auto"] = "auto"
@@ -44,7 +46,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) != "auto" and getattr(self, name) < 1:
                 raise WtalError(f"train.{name} is {getattr(self, name)}; expected at least 1.")
         if self.seed < 0:
             raise WtalError(f"train.seed is {self.seed}; expected an integer >= 0.")
@@ -53,13 +55,22 @@ class TrainConfig:
         if self.weight_decay < 0:
             raise WtalError(f"train.weight_decay is {self.weight_decay}; expected at least 0.")
 
+    def total_steps(self, n_videos: int) -> int:
+        """Steps of a whole training on `n_videos` videos."""
+        if self.steps != "auto":
+            return self.steps
+        return max(AUTO_STEPS, AUTO_EPOCHS * -(-n_videos // self.batch_size))
 
-def learning_rate(config: TrainConfig, hidden_dim: int, step: int) -> float:
-    """Learning rate of one step (the first is 0)."""
-    peak = 1e-4 * PUBLISHED_WIDTH / hidden_dim if config.lr == "auto" else config.lr
+    def peak_rate(self, hidden_dim: int) -> float:
+        """Learning rate at the first step."""
+        return 1e-4 * PUBLISHED_WIDTH / hidden_dim if self.lr == "auto" else self.lr
+
+
+def learning_rate(config: TrainConfig, peak: float, step: int, steps: int) -> float:
+    """Learning rate of one step (the first is 0) of `steps`."""
     if config.lr_schedule == "constant":
         return peak
-    return float(peak * 0.5 * (1 + np.cos(np.pi * step / config.steps)))
+    return float(peak * 0.5 * (1 + np.cos(np.pi * step / steps)))
 
 
 def numpy_generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:

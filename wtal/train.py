@@ -29,7 +29,7 @@ from wtal.checkpoint import (
     save_network,
     save_state,
 )
-from wtal.config import Config, dump_config, load_config
+from wtal.config import Config, dump_config, load_config, resolved
 from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
 from wtal.environment import describe
 from wtal.errors import WtalError
@@ -80,10 +80,11 @@ def train(
     Raises:
         WtalError, FeatureError: bad input, a folder in use, a non-finite loss.
     """
+    names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
+    config = resolved(config, store.dim, len(names))
     _check_folder(out, config, resume)
     out.mkdir(parents=True, exist_ok=True)
     with lock(out), Interrupt() as interrupt:
-        names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
         videos, faults = open_training_videos(
             store,
             labels.tags,
@@ -137,12 +138,14 @@ def fit(
         config.compat.restart_epochs,
         config.compat.repeat_jitter,
     )
+    steps = config.train.total_steps(len(videos.names))
+    peak = config.train.peak_rate(network.hidden_dim)
     done, facts = _restore(out, network, optimizer)
     figures: dict[str, float] = {}
-    with _metrics(out, done) as write_line, _progress(config, done, quiet) as bar:
-        while done < config.train.steps and not interrupt.requested:
+    with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
+        while done < steps and not interrupt.requested:
             started = time.perf_counter()
-            rate = learning_rate(config.train, network.hidden_dim, done)
+            rate = learning_rate(config.train, peak, done, steps)
             terms = train_step(
                 network,
                 criterion,
@@ -155,7 +158,7 @@ def fit(
             )
             done += 1
             bar.update()
-            last = done == config.train.steps
+            last = done == steps
             measured: dict[str, float] = {}
             if len(held_out.names) and (done % config.validation.every == 0 or last):
                 localizer = _localizer(network, videos.classes, config)
@@ -171,7 +174,7 @@ def fit(
             if done % config.train.checkpoint_every == 0 or last or interrupt.requested:
                 _save(out, network, optimizer, videos.classes, config, facts, done)
     return TrainResult(
-        out, done, videos.classes, figures or _last_figures(out), skipped, done < config.train.steps
+        out, done, videos.classes, figures or _last_figures(out), skipped, done < steps
     )
 
 
@@ -312,7 +315,8 @@ def _check_folder(out: Path, config: Config, resume: bool) -> None:
 def _comparable(config: Config, earlier: Config) -> Config:
     """The config with everything that may differ set to its earlier value."""
     names = list(MAY_DIFFER["train"])
-    if config.train.lr_schedule == "constant" and config.train.steps > earlier.train.steps:
+    longer = config.train.total_steps(0) > earlier.train.total_steps(0)  # both are resolved
+    if config.train.lr_schedule == "constant" and longer:
         names.append("steps")  # more of the same
     values = {name: getattr(earlier.train, name) for name in names}
     return replace(config, train=replace(config.train, **values))
@@ -348,10 +352,8 @@ def _last_figures(out: Path) -> dict[str, float]:
     return {name: value for name, value in figures.items() if name not in ("step", "seconds")}
 
 
-def _progress(config: Config, done: int, quiet: bool) -> Any:
-    return tqdm(
-        total=config.train.steps, initial=done, desc="training", unit="step", disable=quiet or None
-    )
+def _progress(steps: int, done: int, quiet: bool) -> Any:
+    return tqdm(total=steps, initial=done, desc="training", unit="step", disable=quiet or None)
 
 
 def _write_json(path: Path, value: Any, *, keep_empty: bool = True) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.synthetic import CLASSES, make_store
 from wtal import train as training
 from wtal.checkpoint import MODEL_FILE, STATE_FILE, load_state
-from wtal.config import Config, load_config
+from wtal.config import Config, load_config, resolved
 from wtal.data import FloatTD
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels
@@ -74,7 +74,9 @@ def test_a_run_folder_holds_what_the_contract_lists(
     environment = json.loads((tmp_path / "r" / "environment.json").read_text())
     assert environment["inputs"]["subset"] == "training"
     assert environment["inputs"]["videos"] == 12
-    assert load_config(tmp_path / "r" / "config.yaml") == config("train.steps=3")
+    written = load_config(tmp_path / "r" / "config.yaml")
+    assert written == resolved(config("train.steps=3"), 16, 12)
+    assert (written.model.filter_dim, written.train.lr) == (4, 1e-4 * 2048 / 8)
 
 
 def test_the_loss_falls_and_actions_are_found_in_unseen_videos(
@@ -367,13 +369,20 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_the_learning_rate_follows_the_width_or_the_cosine() -> None:
-    constant = TrainConfig(lr_schedule="constant")
-    assert learning_rate(constant, 2048, 5) == pytest.approx(1e-4)
-    assert learning_rate(constant, 256, 5) == pytest.approx(8e-4)
-    cosine = TrainConfig(lr=1.0, lr_schedule="cosine", steps=10)
-    assert learning_rate(cosine, 8, 0) == 1
-    assert learning_rate(cosine, 8, 5) == pytest.approx(0.5)
-    assert learning_rate(cosine, 8, 9) < 0.05
+    assert TrainConfig().peak_rate(2048) == pytest.approx(1e-4)
+    assert TrainConfig().peak_rate(256) == pytest.approx(8e-4)
+    assert TrainConfig(lr=0.5).peak_rate(256) == 0.5
+    constant, cosine = TrainConfig(lr_schedule="constant"), TrainConfig(lr_schedule="cosine")
+    assert learning_rate(constant, 1.0, 5, 10) == 1
+    assert learning_rate(cosine, 1.0, 0, 10) == 1
+    assert learning_rate(cosine, 1.0, 5, 10) == pytest.approx(0.5)
+    assert learning_rate(cosine, 1.0, 9, 10) < 0.05
+
+
+@pytest.mark.parametrize(("videos", "steps"), [(1, 400), (240, 400), (9649, 12_080)])
+def test_the_schedule_is_400_steps_or_twenty_passes(videos: int, steps: int) -> None:
+    assert TrainConfig().total_steps(videos) == steps
+    assert TrainConfig(steps=7).total_steps(videos) == 7
 
 
 def test_held_out_videos_keep_every_class_in_training() -> None:

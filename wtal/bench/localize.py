@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from wtal.bench.rows import CPU, WALL, Figures, Plan, Row, timed
 from wtal.localize import LocalizeConfig, Localizer, VideoDetections, VideoScores
 from wtal.model import BaSNet, ModelConfig
 from wtal.proposals import Proposals, normalise, propose, upsample
-from wtal_eval.nms import hard_nms
 
 N_CLASSES = 20
 SECONDS_PER_SNIPPET = 16 / 25
 # Videos with one, two and three classes at or above .25, as softmax scores allow.
 KEPT_SHARES = (0.7, 0.2, 0.1)
-STAGES = ("normalise and upsample", "propose", "hard NMS")
+NMS_KINDS: tuple[Literal["soft", "hard"], ...] = ("soft", "hard")
+STAGES = ("normalise and upsample", "propose", "suppress")
 
 
 def make_cas(T: int, C: int, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -80,15 +80,13 @@ def our_stages(localizer: Localizer) -> tuple[Stage, Stage, Stage]:
     def proposals(_: VideoScores, curve_CP: NDArray[np.float32]) -> Proposals:
         return propose(curve_CP, config.thresholds, margin=config.oic_margin)
 
-    def suppress(_: VideoScores, found: Proposals) -> NDArray[np.int64]:
-        seconds = SECONDS_PER_SNIPPET / config.upsample
-        return hard_nms(
-            found.starts_N * seconds,
-            found.ends_N * seconds,
-            found.scores_N,
-            found.classes_N,
-            threshold=config.nms_threshold,
-        )
+    def suppress(video: VideoScores, found: Proposals) -> NDArray[np.int64]:
+        seconds = SECONDS_PER_SNIPPET * video.snippets_per_bin / config.upsample
+        class_scores_C = video.class_scores_C[localizer.kept_classes(video.class_scores_C)]
+        scores_N = found.scores_N + config.class_score_weight * class_scores_C[found.classes_N]
+        starts_N = found.starts_N.astype(np.float64) * seconds
+        ends_N = found.ends_N.astype(np.float64) * seconds
+        return localizer._suppress(starts_N, ends_N, scores_N, found.classes_N)[0]
 
     return curves, proposals, suppress
 
@@ -118,8 +116,15 @@ def loop_stages(localizer: Localizer) -> tuple[Stage, Stage, Stage]:
             start_N, end_N, contrast_N = np.array(found, np.float64).reshape(-1, 3).T
             score_N = contrast_N + config.class_score_weight * float(video.class_scores_C[c])
             start_N, end_N = start_N * seconds, end_N * seconds
-            for i in plain.hard_nms(start_N, end_N, score_N, config.nms_threshold):
-                kept.append((c, float(start_N[i]), float(end_N[i]), float(score_N[i])))
+            if config.nms == "soft":
+                ids, scores = plain.soft_nms(
+                    start_N, end_N, score_N, config.soft_sigma, config.min_score
+                )
+            else:
+                ids = plain.hard_nms(start_N, end_N, score_N, config.nms_threshold)
+                scores = score_N[ids].tolist()
+            for i, score in zip(ids, scores, strict=True):
+                kept.append((c, float(start_N[i]), float(end_N[i]), score))
         return kept
 
     return curves, proposals, suppress
@@ -187,13 +192,20 @@ def _rows(
         yield plan.row(name, "s", taken["stages"][stage], reference, taken["loop"][stage])
 
 
+def one_to_three(generator: np.random.Generator) -> int:
+    """How many classes stand above the threshold: what its default leaves."""
+    return 1 + int(generator.choice(len(KEPT_SHARES), p=KEPT_SHARES))
+
+
 def measure(plan: Plan) -> Iterator[Row]:
-    """As the class threshold leaves it (1 to 3 classes of a video), and with every class kept."""
+    """With both kinds of suppression, and with every class kept."""
     n_videos, sample, T = (6, 3, 60) if plan.quick else (210, 21, 750)
-    some = make_scores(n_videos, T, lambda generator: 1 + int(generator.choice(3, p=KEPT_SHARES)))
-    yield from _rows(plan, f"{n_videos} x {T}, 1-3 of 20 classes", make_localizer(), some, sample)
+    some = make_scores(n_videos, T, one_to_three)
+    for kind in NMS_KINDS:
+        title = f"{n_videos} x {T}, 1-3 of 20 classes, {kind} NMS"
+        localizer = make_localizer(LocalizeConfig(nms=kind))
+        yield from _rows(plan, title, localizer, some, sample)
     every = make_scores(n_videos, T, lambda _: N_CLASSES, seed=1)
     localizer = make_localizer(LocalizeConfig(class_threshold=0.0))
-    yield from _rows(
-        plan, f"{n_videos} x {T}, all 20 classes", localizer, every, max(1, sample // 5)
-    )
+    title = f"{n_videos} x {T}, 20 of 20 classes, {localizer.config.nms} NMS"
+    yield from _rows(plan, title, localizer, every, max(1, sample // 5))

@@ -121,14 +121,14 @@ def machine_and_versions() -> str:
     )
 
 
-HEADER = f"{'figure':<72} {'value':>9} {'unit':<6} {'min .. max':<22} {'ratio':>7}  reference"
+HEADER = f"{'figure':<80} {'value':>9} {'unit':<6} {'min .. max':<22} {'ratio':>7}  reference"
 
 
 def line(row: Row) -> str:
     """One row of the printed table."""
     spread = f"{row.spread[0]:.4g} .. {row.spread[1]:.4g}"
     return (
-        f"{row.name:<72} {row.value:>9.4g} {row.unit:<6} {spread:<22} {row.ratio:>7.3g}  "
+        f"{row.name:<80} {row.value:>9.4g} {row.unit:<6} {spread:<22} {row.ratio:>7.3g}  "
         f"{row.reference_value:.4g} {row.unit}: {row.reference}"
     )
 
