@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,24 +87,23 @@ def train(
 ) -> None:
     """Learn from video-level tags on a feature store."""
     with _problems(debug):
-        from wtal.config import load_config
+        from wtal.api import train as run
         from wtal.device import choose_device
-        from wtal.inputs import read_labels
-        from wtal.train import run_seeds
-        from wtal.train import train as train_one
 
-        settings = load_config(config, override or ())
-        labels = read_labels(tags, annotations)
-        store = _open(features, settings.data.streams, fps, stride)
-        options: dict[str, Any] = {
-            "resume": resume,
-            "device": choose_device(device),
-            "quiet": quiet,
-        }
-        if seeds is None:
-            results = [train_one(settings, store, labels, out, **options)]
-        else:
-            results = run_seeds(settings, _seeds(seeds), store, labels, out, **options)
+        results = run(
+            config,
+            features=features,
+            out=out,
+            tags=tags,
+            annotations=annotations,
+            overrides=override or (),
+            seeds=() if seeds is None else _seeds(seeds),
+            resume=resume,
+            device=choose_device(device),
+            fps=fps,
+            stride=stride,
+            quiet=quiet,
+        )
         _say_trained(results, seeds is not None, out, quiet)
         _finish(results[0].skipped, keep_going, verbose)
         if any(result.interrupted for result in results):

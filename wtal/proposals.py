@@ -57,8 +57,8 @@ def upsample(curve_CT: FloatCT, factor: int, *, left_edge: bool = False) -> Floa
     C, T = curve_CT.shape
     if T == 1 or (factor == 1 and not left_edge):
         return np.repeat(curve_CT, factor, axis=1)
-    # Point j reads (j + shift) / factor on bins with one more at the end, or at each end; between two
-    # bins the weights are the same everywhere.
+    # Point j reads (j + shift) / factor on bins with one more at the end, or at each end; between
+    # two bins the weights are the same everywhere.
     last_C1 = 2 * curve_CT[:, -1:] - curve_CT[:, -2:-1] if left_edge else curve_CT[:, -1:]
     bins = (curve_CT, last_C1) if left_edge else (curve_CT[:, :1], curve_CT, last_C1)
     bins_CU = np.concatenate(bins, axis=1)
