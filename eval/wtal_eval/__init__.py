@@ -15,12 +15,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from wtal_eval.columns import Annotations as Annotations
     from wtal_eval.columns import Detections as Detections
+    from wtal_eval.comparison import ProtocolComparison as ProtocolComparison
+    from wtal_eval.comparison import compare_protocols as compare_protocols
     from wtal_eval.evaluation import Evaluation as Evaluation
     from wtal_eval.evaluation import evaluate as evaluate
     from wtal_eval.faults import EvalError as EvalError
     from wtal_eval.io import read_annotations as read_annotations
     from wtal_eval.io import read_detections as read_detections
     from wtal_eval.io import read_video_list as read_video_list
+    from wtal_eval.io import read_video_scores as read_video_scores
     from wtal_eval.io import write_detections as write_detections
     from wtal_eval.protocols import Protocol as Protocol
     from wtal_eval.report import Report as Report
@@ -28,15 +31,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Annotations": "columns",
+    "ProtocolComparison": "comparison",
     "Detections": "columns",
     "EvalError": "faults",
     "Evaluation": "evaluation",
     "Protocol": "protocols",
     "Report": "report",
+    "compare_protocols": "comparison",
     "evaluate": "evaluation",
     "read_annotations": "io",
     "read_detections": "io",
     "read_video_list": "io",
+    "read_video_scores": "io",
     "run": "report",
     "write_detections": "io",
 }

@@ -14,9 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wtal_eval.matching import candidates
+from wtal_eval.matching import Pairs, candidates
 from wtal_eval.matching import match as true_positives
 from wtal_eval.segments import Bools, Floats, Ints, Segments
+
+__all__ = [
+    "AREAS",
+    "Pairs",
+    "Scores",
+    "Segments",
+    "average_precision",
+    "candidates",
+    "mean_average_precision",
+    "rank",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +65,10 @@ def mean_average_precision(
     match: str = "best",
     overlap: str = "union",
     overlap_test: str = "ge",
+    precision: str = "float64",
     ap: str = "interpolated",
     removable: Bools | None = None,
+    order: Ints | None = None,
 ) -> Scores:
     """AP of every class at every threshold.
 
@@ -72,10 +85,13 @@ def mean_average_precision(
         match: a key of `matching.RULES`.
         overlap: `union` or `hull`, see `segments.py`.
         overlap_test: `ge` or `gt`.
+        precision: of the overlaps, `float64` or `float32`.
         ap: a key of `AREAS`.
         removable: (N,) detections that are taken out of the ranking unless they are true positives.
+        order: (N,) what `rank` returns, if it is known already.
     """
-    order = rank(detections.label, score, ties)
+    if order is None:
+        order = rank(detections.label, score, ties)
     ranked = detections.take(order)
     pairs = candidates(
         ranked,
@@ -85,6 +101,7 @@ def mean_average_precision(
         zero_union=zero_union,
         rule=match,
         overlap=overlap,
+        precision=precision,
     )
     npos = np.bincount(instances.label, minlength=classes)
     count = np.bincount(ranked.label, minlength=classes)
@@ -140,19 +157,17 @@ class _Seats:
 
     def of(self, found: Ints, starts: Ints) -> tuple[Ints, Ints]:
         """Seats of the true positives `found`, and the seats at which the classes begin."""
-        position = found
+        position, within = found, np.zeros_like(found)
         if self.tie is not None:
-            # Of a tie's true positives the first takes its first seat, and so on.
-            tie = self.tie[found]
-            within = np.arange(len(found)) - np.searchsorted(tie, tie)
-            position = tie
+            # Of a tie's true positives the first takes the first seat of the tie, and so on.
+            position = self.tie[found]
+            within = np.arange(len(found)) - np.searchsorted(position, position)
         if self.removable is None:
-            return (position if self.tie is None else position + within), starts
+            return position + within, starts
         gone = self.removable.copy()
         gone[found] = False
         before = np.append(0, np.cumsum(gone))  # removed ones before each position
-        seat = position - before[position]
-        return (seat if self.tie is None else seat + within), starts - before[starts]
+        return position - before[position] + within, starts - before[starts]
 
 
 def interpolated_area(ranks: Ints, npos: int) -> float:
@@ -171,9 +186,11 @@ def eleven_point_area(ranks: Ints, npos: int) -> float:
     if not len(ranks):
         return 0.0
     best = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
-    # Recall i / npos >= k / 10, in whole numbers; the first true positive serves recall 0, too.
-    first = np.maximum(-(-np.arange(11) * npos // 10), 1)
-    return float(best[first[first <= len(ranks)] - 1].sum()) / 11
+    # The kit asks for recall >= 0:0.1:1, whose floats (.30000000000000004) a recall of exactly .3
+    # fails, just as thresholds do.
+    recall = np.arange(1, len(ranks) + 1) / npos
+    first = np.searchsorted(recall, np.arange(11) * 0.1)
+    return float(best[first[first < len(ranks)]].sum()) / 11
 
 
 AREAS: dict[str, Callable[[Ints, int], float]] = {

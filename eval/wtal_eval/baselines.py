@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wtal_eval.average_precision import Segments
+from wtal_eval.notes import Notes
 from wtal_eval.ranking import Ranking
-from wtal_eval.segments import Floats, Ints
+from wtal_eval.segments import Floats, Ints, Segments
 from wtal_eval.truth import Truth
 
 
@@ -45,3 +45,20 @@ def whole_video(tags: tuple[Ints, Ints], truth: Truth) -> Ranking | None:
     segments = Segments(video[known], label[known], np.zeros(len(duration)), duration)
     with np.errstate(over="ignore"):  # a duration of 1e-310 s ranks first all the same
         return Ranking(segments, 1 / duration)
+
+
+def whole_videos(score_VL: Floats | None, truth: Truth, notes: Notes) -> dict[str, Ranking]:
+    """The baseline of true tags and, with video scores, that of predicted tags; by their names."""
+    tags = {"whole_video": true_tags(truth)}
+    if score_VL is not None:
+        tags["whole_video_predicted"] = predicted_tags(score_VL, truth)
+    rows = {name: whole_video(pairs, truth) for name, pairs in tags.items()}
+    if rows["whole_video"] is None:
+        notes.warnings.append("No annotated video has a duration: no whole-video baseline.")
+    else:
+        notes.warn(
+            int((~(truth.durations[np.unique(truth.instances.video)] > 0)).sum()),
+            "annotated video has no duration: the whole-video baseline lacks it",
+            "annotated videos have no duration: the whole-video baseline lacks them",
+        )
+    return {name: ranking for name, ranking in rows.items() if ranking is not None}

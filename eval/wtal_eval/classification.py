@@ -12,6 +12,9 @@ import numpy as np
 
 from wtal_eval.average_precision import average_precision
 from wtal_eval.columns import VideoScores
+from wtal_eval.corrections import CLIFF_DIVING, DIVING
+from wtal_eval.notes import Notes
+from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
 from wtal_eval.segments import Bools, Floats
 from wtal_eval.truth import Truth
@@ -69,6 +72,19 @@ def derived_scores(ranking: Ranking, truth: Truth) -> Floats:
     return best_VC[:-1]  # the last row gathered the videos outside the subset
 
 
+def raise_diving(score_VL: Floats, truth: Truth) -> Floats:
+    """Scores with Diving raised to CliffDiving where that is larger, as ACM-Net classifies.
+
+    THUMOS14 repeats every instance of CliffDiving as Diving. Without both classes nothing changes.
+    """
+    if not {CLIFF_DIVING, DIVING} <= set(truth.classes):
+        return score_VL
+    cliff, diving = truth.classes.index(CLIFF_DIVING), truth.classes.index(DIVING)
+    raised = score_VL.copy()
+    raised[:, diving] = np.fmax(raised[:, diving], raised[:, cliff])  # a number goes before NaN
+    return raised
+
+
 def true_labels(truth: Truth) -> Bools:
     """(V, C) True where the video holds an instance of the class."""
     labels_VC = np.zeros((len(truth.videos), len(truth.classes)), bool)
@@ -110,8 +126,27 @@ def classify(
     )
 
 
+def video_level(
+    score_VL: Floats | None, ranking: Ranking, truth: Truth, protocol: Protocol, notes: Notes
+) -> VideoLevel | None:
+    """Classification by the given scores, else by the best detections; None without any score."""
+    derived = score_VL is None
+    if score_VL is None:
+        score_VL = derived_scores(ranking, truth)
+    if protocol.cliff_as_diving == "video-scores":
+        score_VL = raise_diving(score_VL, truth)
+    unscored = int(np.isnan(score_VL).all(axis=1).sum())
+    if unscored == len(truth.videos):
+        return None
+    if not derived:
+        notes.warn(unscored, "video has no video_scores", "videos have no video_scores")
+    interpolated = protocol.video_ap == "interpolated"
+    return classify(score_VL, true_labels(truth), derived=derived, interpolated=interpolated)
+
+
 def _video_ap(score: Floats, positive: Bools, *, interpolated: bool) -> float:
     scored = np.flatnonzero(~np.isnan(score))
     order = scored[np.argsort(score[scored], kind="stable")[::-1]]
     ranks = np.flatnonzero(positive[order]) + 1
-    return average_precision(ranks, int(positive.sum()), interpolated=interpolated)
+    rule = "interpolated" if interpolated else "sum"
+    return average_precision(ranks, int(positive.sum()), ap=rule)

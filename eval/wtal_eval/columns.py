@@ -29,6 +29,7 @@ class _Columns:
 
     version: str = ""  # the file's own; empty if it has none
     source: str = ""  # file name for messages
+    lines: Ints | None = None  # (N,) line of each row, if the file is text
 
     kind: ClassVar[str] = "row"
     numbers: ClassVar[tuple[str, ...]] = ("start", "end")
@@ -38,7 +39,9 @@ class _Columns:
         return len(self.video)
 
     def where(self, i: int) -> str:
-        """Row `i` in the words of the file: its video and its place in that video's list."""
+        """Row `i` in the words of the file: its line, or its place in its video's list."""
+        if self.lines is not None:
+            return f"line {self.lines[i]}"
         place = int(np.count_nonzero(self.video[:i] == self.video[i]))
         return f"video {shown(self.videos[self.video[i]])}, {self.kind} {place} (from 0)"
 
@@ -101,6 +104,8 @@ class Annotations(_Columns):
     Attributes:
         subsets: (V,) subset of each video, as written.
         durations: (V,) seconds; NaN where the file gives none.
+        fps: (V,) frames per second, NaN where the file gives none; only `assume_fps` asks for it.
+        class_ids: number in evalkit detections -> label, of the list beside evalkit annotations.
 
     Raises:
         EvalError: if the arrays do not fit together or hold NaN or infinity.
@@ -108,6 +113,8 @@ class Annotations(_Columns):
 
     subsets: tuple[str, ...]
     durations: Floats
+    fps: Floats | None = None
+    class_ids: Mapping[int, str] | None = None
     source: str = "annotations"
     kind: ClassVar[str] = "instance"
 
@@ -128,6 +135,7 @@ class Detections(_Columns):
     Attributes:
         score: (N,) any finite numbers; only their order matters.
         video_scores: `{video: {label: score}}` if the file holds them.
+        notes: warnings from reading.
 
     Raises:
         EvalError: if the arrays do not fit together or hold NaN or infinity.
@@ -135,6 +143,7 @@ class Detections(_Columns):
 
     score: Floats
     video_scores: VideoScores | None = None
+    notes: tuple[str, ...] = ()
     source: str = "detections"
     kind: ClassVar[str] = "detection"
     numbers: ClassVar[tuple[str, ...]] = ("start", "end", "score")

@@ -1,4 +1,4 @@
-"""Why a detector fails: what each false positive is, what each missed instance lacks, what it costs.
+"""Why a detector fails: what its false positives are, what missed instances lack, what it costs.
 
 Legend: `N` detections, `G` instances, `C` classes, `J` thresholds, `B` buckets.
 
@@ -20,15 +20,21 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from wtal_eval.average_precision import Pairs, Segments, candidates, rank
+from wtal_eval.average_precision import AREAS, rank
 from wtal_eval.faults import EvalError, printable, shown
-from wtal_eval.protocols import TWENTIETHS_FROM_HALF, Protocol
+from wtal_eval.grid import comparable_detections, comparable_instances
+from wtal_eval.matching import Pairs, candidates
+from wtal_eval.options import AVERAGES
+from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
-from wtal_eval.segments import Bools, Floats, Ints
+from wtal_eval.segments import Bools, Floats, Ints, Segments
 from wtal_eval.truth import Truth
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from wtal_eval.calibration import Calibration
+    from wtal_eval.sensitivity import Sensitivity
 
 ErrorTies = Literal["own", "first"]
 
@@ -45,6 +51,7 @@ KINDS = (
     "background",
 )
 TRUE_POSITIVE, DOUBLE, WRONG_LABEL, LOCALIZATION, CONFUSION, BACKGROUND = range(len(KINDS))
+IGNORED = len(KINDS)  # neither right nor wrong: it touches an Ambiguous interval (drop-fp)
 ERRORS = KINDS[1:]
 
 # Why no detection found an instance, by the detection that overlaps it most.
@@ -57,16 +64,20 @@ class Judged:
 
     Attributes:
         order: (N,) their rows in the ranking.
-        segments: (N,) what they say.
+        segments: (N,) what they say, in the unit and precision in which the protocol compares.
+        instances: (G,) the same of the truth.
         score: (N,) descending.
-        found: (J, N) the instance that a detection finds at a threshold; -1 for a false positive.
+        found: (J, N) the instance that a detection finds at a threshold, or -1.
+        ignored: (N,) detections that leave the ranking if they find nothing.
         npos: (C,) instances.
     """
 
     order: Ints
     segments: Segments
+    instances: Segments
     score: Floats
     found: Ints
+    ignored: Bools
     npos: Ints
 
 
@@ -190,9 +201,53 @@ class ErrorAnalysis:
         return pd.DataFrame.from_dict(self.per_class, orient="index", columns=list(KINDS))
 
 
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of it: what the errors are, on which instances they happen, what the scores are worth."""
+
+    errors: ErrorAnalysis
+    sensitivity: Sensitivity
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of the error analysis, `sensitivity` and `calibration`."""
+        return self.errors.to_json() | {
+            "sensitivity": self.sensitivity.to_json(),
+            "calibration": self.calibration.to_json(),
+        }
+
+    def text(self) -> str:
+        """The tables of all three, a blank line between them."""
+        return "\n".join([self.errors.text(), self.sensitivity.text(), self.calibration.text()])
+
+
+def diagnose(
+    ranking: Ranking, truth: Truth, protocol: Protocol, *, error_ties: ErrorTies = "own"
+) -> Diagnosis:
+    """Errors, sensitivity and calibration, all at the thresholds of a diagnosis.
+
+    It has the form that `evaluate(..., analyse=diagnose)` asks for. The calibration is that at the
+    lowest of the thresholds, .5.
+
+    Args:
+        ranking: the detections that take part.
+        truth: the evaluated subset.
+        protocol: its rules.
+        error_ties: see `analyse`.
+    """
+    from wtal_eval import calibration, sensitivity
+
+    lowest = min(thresholds_of(protocol))
+    return Diagnosis(
+        analyse(ranking, truth, protocol, error_ties=error_ties),
+        sensitivity.analyse(ranking, truth, protocol),
+        calibration.analyse(ranking, truth, protocol, tiou=lowest),
+    )
+
+
 def thresholds_of(protocol: Protocol) -> tuple[float, ...]:
     """The thresholds of a diagnosis: .5:.05:.95 if the protocol's headline is, else .5 alone."""
-    return TWENTIETHS_FROM_HALF if protocol.headline == "0.5:0.95" else (0.5,)
+    return AVERAGES["0.5:0.95"] if protocol.headline == "0.5:0.95" else (0.5,)
 
 
 def analyse(
@@ -209,7 +264,7 @@ def analyse(
     Args:
         ranking: the detections that take part.
         truth: the evaluated subset.
-        protocol: for its `ties`, `zero_union` and headline.
+        protocol: its rules of matching, and its headline.
         tiou: thresholds; None takes `thresholds_of` the protocol.
         error_ties: of instances that overlap a detection equally, one of its `own` class judges it,
             or the `first` of the file (as DETAD, where the twins CliffDiving and Diving turn double
@@ -225,9 +280,10 @@ def analyse(
         raise EvalError(f"Option limit is {shown(limit)}; expected a whole number of at least 1.")
     thresholds = thresholds_of(protocol) if tiou is None else tuple(map(float, tiou))
     judged = judge(ranking, truth, protocol, thresholds)
-    nearby = _nearby(judged.segments, truth.instances, protocol, min(NEAR, *thresholds))
-    nearest, overlap = _nearest_instance(nearby, judged.segments, truth.instances, error_ties)
-    kind_JN = _kinds(judged, truth.instances, nearest, overlap, thresholds)
+    nearby = _nearby(judged, protocol, min(NEAR, *thresholds))
+    nearest, overlap = _nearest_instance(nearby, judged, error_ties)
+    reached_JN = np.array([reaches(overlap, t, protocol) for t in thresholds])
+    kind_JN = _kinds(judged, judged.instances.label[nearest], overlap, reached_JN)
     bucket = _bucket(judged, limit)
     kept = bucket < limit
     instances_per_class = len(truth.instances) / len(truth.classes)
@@ -244,8 +300,8 @@ def analyse(
         profile=_profile(kind_JN, bucket, limit),
         per_class=_per_class(kind_JN[:, kept], judged.segments.label[kept], truth.classes),
         confusions=_confusions(kind_JN, kept, judged.segments.label, nearest, truth),
-        plain=_mend(judged, kind_JN, nearest, truth.instances),
-        missed=_missed(judged, nearby, truth.instances, thresholds),
+        plain=_mend(judged, kind_JN, nearest, protocol.ap),
+        missed=_missed(judged, nearby, thresholds, protocol),
     )
 
 
@@ -265,97 +321,125 @@ def judge(
             f"Option tiou is {shown(tuple(thresholds))}; expected thresholds above 0 and up to 1."
         )
     order = rank(np.zeros(len(ranking.score), np.int16), ranking.score, protocol.ties)
-    segments = ranking.segments.take(order)
+    segments = comparable_detections(ranking.segments.take(order), protocol)
+    instances = comparable_instances(truth.instances, protocol)
     pairs = candidates(
         segments,
-        truth.instances,
+        instances,
         min(thresholds),
         ties=protocol.ties,
         zero_union=protocol.zero_union,
+        rule=protocol.match,
+        overlap=protocol.overlap,
     )
-    found = match_instances(pairs, thresholds, len(segments), len(truth.instances))
-    npos = np.bincount(truth.instances.label, minlength=len(truth.classes))
-    return Judged(order, segments, ranking.score[order], found, npos)
+    found = np.full((len(thresholds), len(segments)), -1)
+    for row, t in zip(found, thresholds, strict=True):
+        enough = reaches(pairs.tiou, t, protocol)
+        match_instances(pairs.take(np.flatnonzero(enough)), protocol.match, row)
+    removable = ranking.removable
+    ignored = np.zeros(len(segments), bool) if removable is None else removable[order]
+    npos = np.bincount(instances.label, minlength=len(truth.classes))
+    return Judged(order, segments, instances, ranking.score[order], found, ignored, npos)
 
 
-def match_instances(
-    pairs: Pairs, thresholds: Sequence[float], detections: int, instances: int
-) -> Ints:
-    """(J, N) the instance that each detection takes, or -1: the rule of `average_precision.match`.
+def reaches(tiou: Floats, threshold: float, protocol: Protocol) -> Bools:
+    """Which overlaps are enough for a match."""
+    enough: Bools = tiou >= threshold if protocol.overlap_test == "ge" else tiou > threshold
+    return enough
+
+
+def match_instances(pairs: Pairs, rule: str, found: Ints) -> None:
+    """Write to `found` (N,) the instance that each detection takes: the loop of `matching.match`.
 
     `match` tells only which detections are true positives; a diagnosis also asks of what.
+
+    Args:
+        pairs: those that overlap enough, in the order in which the rule asks.
+        rule: a key of `matching.RULES`.
+        found: holds -1 for every detection.
     """
-    found = np.full((len(thresholds), detections), -1)
-    for j, t in enumerate(thresholds):
-        reached = pairs.tiou >= t
-        free = [True] * instances
-        last = -1  # the last detection that found an instance; its further candidates are skipped
-        for detection, instance in zip(
-            pairs.detection[reached].tolist(), pairs.instance[reached].tolist(), strict=True
-        ):
-            if detection != last and free[instance]:
-                free[instance] = False
-                last = detection
-                found[j, detection] = instance
-    return found
+    per_instance = rule == "per-instance"
+    taken: set[int] = set()
+    last = -1  # the last that got a partner; its further candidates are skipped
+    for detection, instance in zip(pairs.detection.tolist(), pairs.instance.tolist(), strict=True):
+        asking, asked = (instance, detection) if per_instance else (detection, instance)
+        if asking != last and asked not in taken:
+            taken.add(asked)
+            last = asking
+            found[detection] = instance
 
 
-def ap_per_class(
-    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float | None = None
-) -> Floats:
-    """(C,) interpolated AP of detections by descending score over all classes.
+def ap_per_class(label: Ints, tp: Bools, fp: Bools, npos: Ints, ap: str = "interpolated") -> Floats:
+    """(C,) AP of detections by descending score over all classes.
 
     Args:
         label: (N,) classes.
         tp: (N,) true positives.
         fp: (N,) false positives; a row that is neither is not there.
-        npos: (C,) positives; a class with none has AP 0.
-        instances_per_class: N of the normalised precision; None for the plain one.
+        npos: (C,) positives.
+        ap: a key of `average_precision.AREAS`.
     """
-    at, precision = precision_at_hits(label, tp, fp, npos, instances_per_class)
-    ap = np.zeros(len(npos))
-    ends = np.cumsum(np.bincount(label[at], minlength=len(npos)))
-    for c, (low, high) in enumerate(zip(np.append(0, ends[:-1]), ends, strict=True)):
-        if high > low:
-            ap[c] = np.maximum.accumulate(precision[low:high][::-1]).sum() / npos[c]
-    return ap
+    at, i, F = _hits(label, tp, fp, len(npos))
+    cuts = np.searchsorted(label[at], np.arange(len(npos) + 1))
+    areas = [
+        AREAS[ap]((i + F)[low:high], int(n)) if high > low else 0.0
+        for low, high, n in zip(cuts, cuts[1:], npos, strict=False)
+    ]
+    return np.array(areas)
 
 
-def precision_at_hits(
-    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float | None = None
+def normalised_ap_per_class(
+    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float
+) -> Floats:
+    """(C,) interpolated AP with the normalised precision; a class without positives has 0."""
+    at, precision = normalised_precision(label, tp, fp, npos, instances_per_class)
+    cuts = np.searchsorted(label[at], np.arange(len(npos) + 1))
+    areas = [
+        np.maximum.accumulate(precision[low:high][::-1]).sum() / n if high > low else 0.0
+        for low, high, n in zip(cuts, cuts[1:], npos, strict=False)
+    ]
+    return np.array(areas)
+
+
+def normalised_precision(
+    label: Ints, tp: Bools, fp: Bools, npos: Ints, instances_per_class: float
 ) -> tuple[Ints, Floats]:
-    """True positives, class by class, and the precision there.
+    """True positives, class by class, and R N / (R N + F) there.
 
-    With i true and F false positives of the class up to there the precision is i / (i + F).
-    Normalised, as if every class had N instances: R N / (R N + F) with the recall R = i / npos.
+    With recall R = i / npos for the i-th true positive and F false ones before it, this is the
+    precision if every class had N instances: else frequent classes look more precise.
     """
-    # Small integers are sorted by radix, in linear time.
-    order = np.argsort(label.astype(np.int16) if len(npos) < 2**15 else label, kind="stable")
-    hit = np.flatnonzero(tp[order])
-    at = order[hit]
-    classes = np.arange(len(npos))
-    false = np.append(0, np.cumsum(fp[order]))  # entry n: among the first n
-    before = false[np.searchsorted(label[order], classes)]
-    first = np.searchsorted(label[at], classes)
-    i = np.arange(1, len(at) + 1) - first[label[at]]
-    F = false[hit] - before[label[at]]
-    if instances_per_class is None:
-        return at, i / (i + F)
+    at, i, F = _hits(label, tp, fp, len(npos))
     RN = i / npos[label[at]] * instances_per_class
     return at, RN / (RN + F)
+
+
+def _hits(label: Ints, tp: Bools, fp: Bools, classes: int) -> tuple[Ints, Ints, Ints]:
+    """True positives, class by class, and how many true and false ones there are up to each."""
+    # Small integers are sorted by radix, in linear time.
+    order = np.argsort(label.astype(np.int16) if classes < 2**15 else label, kind="stable")
+    hit = np.flatnonzero(tp[order])
+    at = order[hit]
+    every = np.arange(classes)
+    false = np.append(0, np.cumsum(fp[order]))  # entry n: among the first n
+    before = false[np.searchsorted(label[order], every)]
+    first = np.searchsorted(label[at], every)
+    i = np.arange(1, len(at) + 1) - first[label[at]]
+    return at, i, false[hit] - before[label[at]]
 
 
 # -- categories -----------------------------------------------------------------------------------
 
 
-def _nearby(segments: Segments, instances: Segments, protocol: Protocol, lowest: float) -> Pairs:
+def _nearby(judged: Judged, protocol: Protocol, lowest: float) -> Pairs:
     """Pairs of the same video, whatever their classes, with tIoU >= `lowest`."""
     return candidates(
-        _unlabelled(segments),
-        _unlabelled(instances),
+        _unlabelled(judged.segments),
+        _unlabelled(judged.instances),
         lowest,
         ties="first",
         zero_union=protocol.zero_union,
+        overlap=protocol.overlap,
     )
 
 
@@ -363,16 +447,20 @@ def _unlabelled(segments: Segments) -> Segments:
     return Segments(segments.video, np.zeros_like(segments.label), segments.start, segments.end)
 
 
-def _nearest_instance(
-    nearby: Pairs, segments: Segments, instances: Segments, error_ties: str
-) -> tuple[Ints, Floats]:
+def _nearest_instance(nearby: Pairs, judged: Judged, error_ties: str) -> tuple[Ints, Floats]:
     """(N,) the instance that judges each detection, -1 for none; (N,) their tIoU, 0 for none."""
-    own = segments.label[nearby.detection] == instances.label[nearby.instance]
+    own = _of_own_class(nearby, judged)
     best = _best_pairs(nearby.detection, nearby.tiou, own if error_ties == "own" else None)
-    nearest, overlap = np.full(len(segments), -1), np.zeros(len(segments))
+    nearest = np.full(len(judged.score), -1)
+    overlap = np.zeros(len(judged.score), nearby.tiou.dtype)
     nearest[nearby.detection[best]] = nearby.instance[best]
     overlap[nearby.detection[best]] = nearby.tiou[best]
     return nearest, overlap
+
+
+def _of_own_class(nearby: Pairs, judged: Judged) -> Bools:
+    own: Bools = judged.segments.label[nearby.detection] == judged.instances.label[nearby.instance]
+    return own
 
 
 def _best_pairs(group: Ints, tiou: Floats, preferred: Bools | None) -> Ints:
@@ -385,22 +473,13 @@ def _best_pairs(group: Ints, tiou: Floats, preferred: Bools | None) -> Ints:
     return best
 
 
-def _kinds(
-    judged: Judged,
-    instances: Segments,
-    nearest: Ints,
-    overlap: Floats,
-    thresholds: Sequence[float],
-) -> Ints:
-    """(J, N) kind of every detection."""
-    # A nearest instance of -1 reads the last label; its overlap of 0 makes it background anyway.
-    own = judged.segments.label == instances.label[nearest]
-    kind_JN = np.empty(judged.found.shape, np.int8)
-    for j, t in enumerate(thresholds):
-        reached = np.where(own, DOUBLE, WRONG_LABEL)
-        near = np.where(own, LOCALIZATION, CONFUSION)
-        kind = np.where(overlap >= t, reached, np.where(overlap >= NEAR, near, BACKGROUND))
-        kind_JN[j] = np.where(judged.found[j] >= 0, TRUE_POSITIVE, kind)
+def _kinds(judged: Judged, true_label: Ints, overlap: Floats, reached_JN: Bools) -> Ints:
+    """(J, N) kind of every detection, judged by an instance of `true_label` (N,)."""
+    own = judged.segments.label == true_label
+    near = np.where(overlap >= NEAR, np.where(own, LOCALIZATION, CONFUSION), BACKGROUND)
+    kind_JN = np.where(reached_JN, np.where(own, DOUBLE, WRONG_LABEL), near)
+    kind_JN[:, judged.ignored] = IGNORED
+    kind_JN[judged.found >= 0] = TRUE_POSITIVE
     return kind_JN
 
 
@@ -417,8 +496,8 @@ def _bucket(judged: Judged, limit: int) -> Ints:
 
 def _count(kind_JN: Ints) -> Floats:
     """(K,) detections of each kind, mean over the thresholds."""
-    counts: Floats = np.bincount(kind_JN.ravel(), minlength=len(KINDS)) / len(kind_JN)
-    return counts
+    counts = np.bincount(kind_JN.ravel(), minlength=IGNORED)[:IGNORED]
+    return counts / len(kind_JN)
 
 
 def _named(values: Floats, names: Sequence[str] = KINDS) -> dict[str, float]:
@@ -434,9 +513,10 @@ def _profile(kind_JN: Ints, bucket: Ints, limit: int) -> tuple[Bucket, ...]:
 
 
 def _per_class(kind_JN: Ints, label: Ints, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    cells = (label * len(KINDS) + kind_JN).ravel()
-    table = np.bincount(cells, minlength=len(classes) * len(KINDS)) / len(kind_JN)
-    return dict(zip(classes, map(_named, table.reshape(len(classes), -1)), strict=True))
+    width = IGNORED + 1
+    cells = np.bincount((label * width + kind_JN).ravel(), minlength=len(classes) * width)
+    table = cells.reshape(len(classes), width)[:, :IGNORED] / len(kind_JN)
+    return dict(zip(classes, map(_named, table), strict=True))
 
 
 def _confusions(
@@ -463,44 +543,49 @@ def _impacts(
     """mAP_N of the kept detections, and what it gains without the errors of each kind."""
 
     def map_n(without: int) -> float:
-        return float(
-            np.mean(
-                [
-                    ap_per_class(
-                        judged.segments.label,
-                        kept & (kind == TRUE_POSITIVE),
-                        kept & (kind != TRUE_POSITIVE) & (kind != without),
-                        judged.npos,
-                        instances_per_class,
-                    ).mean()
-                    for kind in kind_JN
-                ]
+        aps = [
+            normalised_ap_per_class(
+                judged.segments.label,
+                kept & (kind == TRUE_POSITIVE),
+                kept & _false(kind, without),
+                judged.npos,
+                instances_per_class,
             )
-        )
+            for kind in kind_JN
+        ]
+        return float(np.mean(aps))
 
     base = map_n(TRUE_POSITIVE)
     return base, {name: map_n(kind) - base for kind, name in enumerate(ERRORS, 1)}
 
 
-def _mend(judged: Judged, kind_JN: Ints, nearest: Ints, instances: Segments) -> Mending:
+def _false(kind: Ints, without: int = TRUE_POSITIVE) -> Bools:
+    """(N,) false positives, one kind of them left out."""
+    false: Bools = (kind != TRUE_POSITIVE) & (kind != IGNORED) & (kind != without)
+    return false
+
+
+def _mend(judged: Judged, kind_JN: Ints, nearest: Ints, ap: str) -> Mending:
     label, npos = judged.segments.label, judged.npos
+
+    def mean_ap(said: Ints, right: Bools, wrong: Bools, positives: Ints = npos) -> float:
+        return float(ap_per_class(said, right, wrong, positives, ap).mean())
+
     base = 0.0
     deleted, mended = dict.fromkeys(ERRORS, 0.0), dict.fromkeys((*ERRORS, "missed"), 0.0)
     for kind, found in zip(kind_JN, judged.found, strict=True):
         tp = kind == TRUE_POSITIVE
-        ap = ap_per_class(label, tp, ~tp, npos)
-        base += float(ap.mean())
+        base += mean_ap(label, tp, _false(kind))
         hits = np.bincount(label[tp], minlength=len(npos))
-        mended["missed"] += float((ap * npos / np.maximum(hits, 1)).mean())
+        mended["missed"] += mean_ap(label, tp, _false(kind), np.where(hits > 0, hits, npos))
         for code, name in enumerate(ERRORS, 1):
-            others = ~tp & (kind != code)
-            deleted[name] += float(ap_per_class(label, tp, others, npos).mean())
-            right, said = tp, label
+            others = _false(kind, code)
+            deleted[name] += mean_ap(label, tp, others)
+            right, said = tp.copy(), label.copy()
             if code in (WRONG_LABEL, LOCALIZATION, CONFUSION):
-                rows = _first_at_free(np.flatnonzero(kind == code), nearest, found, len(instances))
-                right, said = tp.copy(), label.copy()
-                right[rows], said[rows] = True, instances.label[nearest[rows]]
-            mended[name] += float(ap_per_class(said, right, others, npos).mean())
+                rows = _first_at_free(np.flatnonzero(kind == code), nearest, found)
+                right[rows], said[rows] = True, judged.instances.label[nearest[rows]]
+            mended[name] += mean_ap(said, right, others)
     J = len(kind_JN)
     return Mending(
         base / J,
@@ -509,34 +594,33 @@ def _mend(judged: Judged, kind_JN: Ints, nearest: Ints, instances: Segments) -> 
     )
 
 
-def _first_at_free(rows: Ints, nearest: Ints, found: Ints, instances: int) -> Ints:
+def _first_at_free(rows: Ints, nearest: Ints, found: Ints) -> Ints:
     """Of the given detections the best scored at each instance that is not found yet."""
-    taken = np.zeros(instances, bool)
-    taken[found[found >= 0]] = True
-    rows = rows[~taken[nearest[rows]]]
+    rows = rows[~np.isin(nearest[rows], found)]
     _, first = np.unique(nearest[rows], return_index=True)
     chosen: Ints = rows[first]
     return chosen
 
 
 def _missed(
-    judged: Judged, nearby: Pairs, instances: Segments, thresholds: Sequence[float]
+    judged: Judged, nearby: Pairs, thresholds: Sequence[float], protocol: Protocol
 ) -> Missed:
-    own = judged.segments.label[nearby.detection] == instances.label[nearby.instance]
+    G = len(judged.instances)
+    own = _of_own_class(nearby, judged)
     best = _best_pairs(nearby.instance, nearby.tiou, own)
-    overlap, own_label = np.zeros(len(instances)), np.zeros(len(instances), bool)
+    overlap, own_label = np.zeros(G, nearby.tiou.dtype), np.zeros(G, bool)
     overlap[nearby.instance[best]] = nearby.tiou[best]
     own_label[nearby.instance[best]] = own[best]
     counts = np.zeros(len(CAUSES))
     for t, found in zip(thresholds, judged.found, strict=True):
-        missed = np.ones(len(instances), bool)
+        missed = np.ones(G, bool)
         missed[found[found >= 0]] = False
-        reached, near = np.where(own_label, 0, 1), np.where(own_label, 2, 3)
-        cause = np.where(overlap >= t, reached, np.where(overlap >= NEAR, near, 4))
+        near = np.where(overlap >= NEAR, np.where(own_label, 2, 3), 4)
+        cause = np.where(reaches(overlap, t, protocol), np.where(own_label, 0, 1), near)
         counts += np.bincount(cause[missed], minlength=len(CAUSES))
     counts /= len(thresholds)
     total = float(counts.sum())
-    return Missed(total, total / len(instances), _named(counts, CAUSES))
+    return Missed(total, total / G, _named(counts, CAUSES))
 
 
 # -- text -----------------------------------------------------------------------------------------

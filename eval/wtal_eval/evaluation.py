@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from wtal_eval import __version__
-from wtal_eval.average_precision import Scores, mean_average_precision
-from wtal_eval.baselines import predicted_tags, true_tags, whole_video
-from wtal_eval.classification import (
-    VideoLevel,
-    classify,
-    derived_scores,
-    given_scores,
-    true_labels,
-)
+from wtal_eval.average_precision import Scores
+from wtal_eval.averages import averages_over, headline_of
+from wtal_eval.baselines import whole_videos
+from wtal_eval.classification import VideoLevel, given_scores, video_level
 from wtal_eval.columns import Annotations, Detections
-from wtal_eval.io import Source, read_annotations, read_detections
+from wtal_eval.io import Source, read_annotations, read_detections, read_video_scores
 from wtal_eval.notes import Notes
-from wtal_eval.protocols import AVERAGES, Protocol, resolve
+from wtal_eval.protocols import Protocol, resolve
 from wtal_eval.ranking import Ranking, select_detections
+from wtal_eval.scoring import score
 from wtal_eval.segments import Floats
 from wtal_eval.truth import Truth, select_truth
 
 DetectionSource: TypeAlias = Source | Detections
 AnnotationSource: TypeAlias = Source | Annotations
+
+
+class Analysis(typing.Protocol):
+    """Whatever the part `errors` holds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The part as plain lists, dicts, text and numbers."""
+        ...
+
+
+Analyse: TypeAlias = Callable[[Ranking, Truth, Protocol], Analysis]
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ class Evaluation:
         per_class: in alphabetical order.
         video_level: classification of videos; None without any score.
         baselines: `whole_video` (true tags) and `whole_video_predicted`, where there are durations
-            and, for the second, video scores.
-        errors: None; the place of the error analysis in the JSON.
+            and, for the second, video scores; `ceiling_outward` and `ceiling_rounded` on request.
+        errors: what `analyse` made of it; None without.
         warnings: one line per kind, with a count.
     """
 
@@ -81,7 +87,7 @@ class Evaluation:
     per_class: tuple[ClassResult, ...]
     video_level: VideoLevel | None
     baselines: dict[str, Baseline]
-    errors: None
+    errors: Analysis | None
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -109,7 +115,7 @@ class Evaluation:
                 name: {"map": list(row.map), "averages": dict(row.averages)}
                 for name, row in self.baselines.items()
             },
-            "errors": self.errors,
+            "errors": None if self.errors is None else self.errors.to_json(),
             "warnings": list(self.warnings),
         }
 
@@ -118,14 +124,23 @@ def evaluate(
     detections: DetectionSource,
     annotations: AnnotationSource,
     protocol: str | Protocol = "thumos14",
+    *,
+    video_scores: Source | None = None,
+    ceiling: str | None = None,
+    analyse: Analyse | None = None,
     **overrides: Any,
 ) -> Evaluation:
     """Evaluate detections against annotations.
 
     Args:
-        detections: a result JSON, a mapping of its form, or `Detections`.
-        annotations: an annotation JSON, a mapping of its form, or `Annotations`.
-        protocol: a preset, `thumos14` or `activitynet`, or a `Protocol`.
+        detections: a result file, a mapping of its form or of arrays, or `Detections`.
+        annotations: an annotation file or folder, a mapping of its form, or `Annotations`.
+        protocol: a preset, such as `thumos14` or `activitynet`, or a `Protocol`.
+        video_scores: a file or mapping of scores per video and class, in place of those of the
+            result file.
+        ceiling: a grid such as `16/25`, to see what detections on it can reach at most.
+        analyse: makes the part `errors` from the detections that take part, the truth (both in
+            seconds) and the protocol.
         **overrides: options of the protocol, see `Protocol`; None leaves an option as it is.
 
     Raises:
@@ -140,19 +155,21 @@ def evaluate(
         (1.0, 0.0)
     """
     rules = resolve(protocol, overrides)
+    notes = Notes()
+    if rules.diagnostics():
+        named = ", ".join(f"{name}={value}" for name, value in rules.diagnostics().items())
+        notes.warnings.append(f"Diagnosis only, the detections were changed: {named}.")
     if not isinstance(annotations, Annotations):
         annotations = read_annotations(annotations)
     if not isinstance(detections, Detections):
-        detections = read_detections(detections)
-    notes = Notes()
+        detections = read_detections(detections, annotations.class_ids)
+    given = detections.video_scores if video_scores is None else read_video_scores(video_scores)
     truth = select_truth(annotations, rules, notes)
     ranking = select_detections(detections, annotations, truth, rules, notes)
-    scores = _score(ranking, truth, rules)
-    score_VL = (
-        None if detections.video_scores is None else given_scores(detections.video_scores, truth)
-    )
+    scores = score(ranking, truth, rules)
     map_J = _floats(scores.map)
     averages = averages_over(rules.tiou, map_J)
+    score_VL = None if given is None else given_scores(given, truth)
     return Evaluation(
         source=detections.source,
         version=__version__,
@@ -161,47 +178,13 @@ def evaluate(
         tiou=rules.tiou,
         map=map_J,
         averages=averages,
-        headline=_headline(rules, map_J, averages),
+        headline=headline_of(rules.headline, rules.tiou, map_J, averages),
         per_class=_per_class(truth, scores),
-        video_level=_video_level(score_VL, ranking, truth, rules, notes),
-        baselines=_baselines(score_VL, truth, rules, notes),
-        errors=None,
+        video_level=video_level(score_VL, ranking, truth, rules, notes),
+        baselines=_trivial_rows(score_VL, ceiling, truth, rules, notes),
+        errors=None if analyse is None else analyse(ranking, truth, rules),
         warnings=tuple(notes.warnings),
     )
-
-
-def averages_over(tiou: Sequence[float], map_J: Sequence[float]) -> dict[str, float]:
-    """The averages of `AVERAGES` that the thresholds cover.
-
-    Thresholds count as the same within 1e-9: a grid of floats that are not the decimals as written
-    has its own mAP, and yet the same averages.
-    """
-    found = {}
-    for name, members in AVERAGES.items():
-        at = [[j for j, t in enumerate(tiou) if abs(t - member) < 1e-9] for member in members]
-        if all(at):
-            found[name] = float(np.mean([map_J[js[0]] for js in at]))
-    return found
-
-
-def _score(ranking: Ranking, truth: Truth, rules: Protocol) -> Scores:
-    return mean_average_precision(
-        ranking.segments,
-        ranking.score,
-        truth.instances,
-        len(truth.classes),
-        rules.tiou,
-        ties=rules.ties,
-        zero_union=rules.zero_union,
-    )
-
-
-def _headline(
-    rules: Protocol, map_J: tuple[float, ...], averages: dict[str, float]
-) -> tuple[str, float]:
-    if rules.headline in averages:
-        return rules.headline, averages[rules.headline]
-    return "all", float(np.mean(map_J))  # a grid of the user's own: the mean over it
 
 
 def _per_class(truth: Truth, scores: Scores) -> tuple[ClassResult, ...]:
@@ -217,44 +200,21 @@ def _per_class(truth: Truth, scores: Scores) -> tuple[ClassResult, ...]:
     )
 
 
-def _video_level(
-    score_VL: Floats | None, ranking: Ranking, truth: Truth, rules: Protocol, notes: Notes
-) -> VideoLevel | None:
-    derived = score_VL is None
-    if score_VL is None:
-        score_VL = derived_scores(ranking, truth)
-    unscored = int(np.isnan(score_VL).all(axis=1).sum())
-    if unscored == len(truth.videos):
-        return None
-    if not derived:
-        notes.warn(unscored, "video has no video_scores", "videos have no video_scores")
-    interpolated = rules.video_ap == "interpolated"
-    return classify(score_VL, true_labels(truth), derived=derived, interpolated=interpolated)
-
-
-def _baselines(
-    score_VL: Floats | None, truth: Truth, rules: Protocol, notes: Notes
-) -> dict[str, Baseline]:
-    tags = {"whole_video": true_tags(truth)}
-    if score_VL is not None:
-        tags["whole_video_predicted"] = predicted_tags(score_VL, truth)
-    unknown = int((~(truth.durations[np.unique(truth.instances.video)] > 0)).sum())
-    rows = {}
-    for name, pairs in tags.items():
-        ranking = whole_video(pairs, truth)
-        if ranking is not None:
-            map_J = _floats(_score(ranking, truth, rules).map)
-            rows[name] = Baseline(map_J, averages_over(rules.tiou, map_J))
-    if "whole_video" not in rows:
-        notes.warnings.append("No annotated video has a duration: no whole-video baseline.")
-    else:
-        notes.warn(
-            unknown,
-            "annotated video has no duration: the whole-video baseline lacks it",
-            "annotated videos have no duration: the whole-video baseline lacks them",
-        )
-    return rows
-
-
 def _floats(values: Floats) -> tuple[float, ...]:
     return tuple(values.tolist())
+
+
+def _trivial_rows(
+    score_VL: Floats | None, ceiling: str | None, truth: Truth, rules: Protocol, notes: Notes
+) -> dict[str, Baseline]:
+    """Whole videos, and with `ceiling` the instances on a grid, under the same protocol."""
+    rankings = whole_videos(score_VL, truth, notes)
+    if ceiling is not None:
+        from wtal_eval.ceiling import ceilings
+
+        rankings |= {f"ceiling_{name}": row for name, row in ceilings(truth, ceiling).items()}
+    rows = {}
+    for name, ranking in rankings.items():
+        map_J = _floats(score(ranking, truth, rules).map)
+        rows[name] = Baseline(map_J, averages_over(rules.tiou, map_J))
+    return rows

@@ -1,4 +1,4 @@
-"""ActivityNet JSON in and out; each fault names file, video, place and field."""
+"""Files in and out, whatever their form; each fault names file, video, place and field."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from wtal_eval.segments import Floats
 
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
 
+_FORMS = {"npz": "an .npz file", "text": "text, such as evalkit detections"}
+
 
 def read_annotations(source: Source) -> Annotations:
     """Read `{"database": {video: {"subset", "duration", "annotations": [{"label", "segment"}]}}}`.
@@ -28,7 +30,8 @@ def read_annotations(source: Source) -> Annotations:
     `duration`, `version` and `taxonomy` may be missing, other keys are ignored.
 
     Args:
-        source: a file, or a mapping of the same form.
+        source: a file, a mapping of the same form, or a folder of the THUMOS14 evalkit, see
+            `text_files.py`.
 
     Raises:
         EvalError: for every fault, in one sentence with at most five examples.
@@ -39,27 +42,57 @@ def read_annotations(source: Source) -> Annotations:
         top = _visit_mapping(source, "database", reader.add_video, name)
     else:
         name = os.fspath(source)
+        form = form_of(name)
+        if form == "folder":
+            from wtal_eval.text_files import read_annotation_folder
+
+            return read_annotation_folder(Path(name))
+        if form != "json":
+            raise EvalError(
+                f"{name} is {_FORMS[form]}; expected an annotation JSON or a folder with "
+                f"detclasslist.txt; are the two files swapped?"
+            )
         reader = _AnnotationReader(name)
         top = read_members(Path(name), "database", reader.add_video)
     _require(top, "database", "results", "result", name)
     return reader.finish(_version(top))
 
 
-def read_detections(source: Source) -> Detections:
+def read_detections(source: Source, class_ids: Mapping[int, str] | None = None) -> Detections:
     """Read `{"results": {video: [{"label", "score", "segment"}]}}`, with `video_scores` if present.
 
     Args:
-        source: a file, or a mapping of the same form.
+        source: a file, or a mapping of the same form. The content tells whether a file is JSON,
+            text of the THUMOS14 evalkit (`text_files.py`) or `.npz` (`arrays.py`); a mapping may
+            also hold arrays, see `arrays.from_columns`.
+        class_ids: what the class numbers of evalkit text mean; None: THUMOS14.
 
     Raises:
         EvalError: for every fault, in one sentence with at most five examples.
     """
     if isinstance(source, Mapping):
         name = "detections"
+        from wtal_eval.arrays import are_columns, from_columns
+
+        if are_columns(source):
+            return from_columns(source, name)
         rows = Rows(name, "detection", scored=True)
         top = _visit_mapping(source, "results", rows.add, name)
     else:
         name = os.fspath(source)
+        form = form_of(name)
+        if form == "folder":
+            raise EvalError(
+                f"{name} is a folder; expected a result file; are the two names swapped?"
+            )
+        if form == "text":
+            from wtal_eval.text_files import read_detection_lines
+
+            return read_detection_lines(Path(name), class_ids)
+        if form == "npz":
+            from wtal_eval.arrays import read_npz
+
+            return read_npz(Path(name))
         rows = Rows(name, "detection", scored=True)
         top = read_members(Path(name), "results", rows.add)
     _require(top, "results", "database", "annotation", name)
@@ -72,6 +105,46 @@ def read_detections(source: Source) -> Detections:
         version=_version(top),
         source=name,
     )
+
+
+def read_video_scores(source: Source) -> VideoScores:
+    """Read `{video: {label: score}}`, alone or as the member `video_scores` of a JSON object.
+
+    Args:
+        source: a file, or a mapping of the same form.
+
+    Raises:
+        EvalError: for every fault, in one sentence with at most five examples.
+    """
+    if isinstance(source, Mapping):
+        name, member = "video_scores", source.get("video_scores", source)
+    else:
+        name = os.fspath(source)
+        found: dict[str, Any] = {}
+        top = read_members(Path(name), "video_scores", found.__setitem__)
+        member = found if "video_scores" in top else top
+    faults = Faults(name)
+    scores = _video_scores(member, faults)
+    faults.raise_if_any()
+    return scores or {}
+
+
+def form_of(name: str) -> str:
+    """`folder`, `npz`, `json` or `text`, told from the first bytes and not from the name."""
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return "folder"
+        if not path.is_file():
+            return "json"  # absent, or a pipe: its reader says what is wrong
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except (OSError, ValueError):
+        return "json"
+    if head.startswith(b"PK\x03\x04"):
+        return "npz"
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return "json" if first in (b"", b"{", b"[") else "text"
 
 
 def write_detections(detections: Detections, path: str | os.PathLike[str]) -> None:
@@ -172,6 +245,7 @@ class _AnnotationReader:
         self.rows = Rows(source, "instance", scored=False)
         self.subsets: list[str] = []
         self.durations = array("d")
+        self.fps = array("d")
 
     def add_video(self, video: str, entry: Any) -> None:
         faults = self.rows.faults
@@ -193,6 +267,8 @@ class _AnnotationReader:
             return
         self.subsets.append(entry["subset"])
         self.durations.append(seconds)
+        rate = number(entry.get("fps"))
+        self.fps.append(rate if rate is not None and rate > 0 else math.nan)
         self.rows.add(video, entry["annotations"])
 
     def finish(self, version: str) -> Annotations:
@@ -202,6 +278,7 @@ class _AnnotationReader:
             **self.rows.columns(),
             subsets=tuple(self.subsets),
             durations=durations,
+            fps=np.frombuffer(self.fps),
             version=version,
             source=self.source,
         )

@@ -16,7 +16,7 @@ from typing import Any
 from wtal_eval.faults import EvalError, shown
 
 MAX_BYTES = 2 * 1024**3  # forty times the largest result file known; a bigger one is a mistake
-BOM = b"\xef\xbb\xbf"
+MARK = "\ufeff"  # the byte order mark that some editors put first
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
@@ -37,15 +37,9 @@ def read_members(path: Path, inner: str, visit: Callable[[str, Any], None]) -> d
         EvalError: if the file cannot be read, is not one JSON object, repeats a key on these two
             levels, or if `inner` is there and is not an object.
     """
-    data = _read_bytes(path)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EvalError(
-            f"{path}: byte {error.start} is not UTF-8 text; expected a JSON file in UTF-8."
-        ) from None
-    walk = _Walk(path, text, len(BOM) if data.startswith(BOM) else 0)
-    del data  # the text is enough; a large file need not be held twice
+    text = read_text(path, "a JSON file", keep_mark=True)
+    # The mark is one character of the text, and three bytes of the file.
+    walk = _Walk(path, text, 1 if text.startswith(MARK) else 0)
     try:
         return walk.run(inner, visit)
     except json.JSONDecodeError as error:
@@ -56,7 +50,17 @@ def read_members(path: Path, inner: str, visit: Callable[[str, Any], None]) -> d
         ) from None
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_text(path: Path, expected: str, *, keep_mark: bool = False) -> str:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Args:
+        path: the file.
+        expected: what it should be, for messages.
+        keep_mark: whether a byte order mark stays.
+
+    Raises:
+        EvalError: if it cannot be read, is empty, too large or not UTF-8.
+    """
     try:
         size, regular = path.stat().st_size, path.is_file()
         data = path.read_bytes() if regular and size <= MAX_BYTES else b""
@@ -64,17 +68,23 @@ def _read_bytes(path: Path) -> bytes:
         why = error.strerror if isinstance(error, OSError) else error
         raise EvalError(f"{path} cannot be read: {why}.") from None
     if not regular:  # pipes and devices may never end
-        raise EvalError(f"{path} is a folder, pipe or device; expected a JSON file.")
+        raise EvalError(f"{path} is a folder, pipe or device; expected {expected}.")
     if size > MAX_BYTES:
         raise EvalError(f"{path} has {size} bytes; expected at most {MAX_BYTES}.")
     if not data or data.isspace():
-        raise EvalError(f"{path} is empty; expected a JSON object.")
-    return data
+        raise EvalError(f"{path} is empty; expected {expected}.")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise EvalError(
+            f"{path}: byte {error.start} is not UTF-8 text; expected {expected} in UTF-8."
+        ) from None
+    return text if keep_mark else text.removeprefix(MARK)
 
 
 class _Walk:
-    def __init__(self, path: Path, text: str, first_byte: int) -> None:
-        self.path, self.text, self.first_byte, self.at = path, text, first_byte, 0
+    def __init__(self, path: Path, text: str, start: int) -> None:
+        self.path, self.text, self.at = path, text, start
 
     def run(self, inner: str, visit: Callable[[str, Any], None]) -> dict[str, Any]:
         others: dict[str, Any] = {}
@@ -98,7 +108,7 @@ class _Walk:
 
     def broken(self, what: str, at: int) -> EvalError:
         """The error for a fault at character `at`, told in bytes, which editors and `dd` count."""
-        byte = self.first_byte + len(self.text[:at].encode("utf-8", "surrogatepass"))
+        byte = len(self.text[:at].encode("utf-8", "surrogatepass"))
         end = ", the end of the file: is it truncated?" if at >= len(self.text.rstrip()) else "."
         return EvalError(f"{self.path} is not valid JSON: {what} at byte {byte}{end}")
 

@@ -47,8 +47,13 @@ def best_instance(pairs: Pairs, ties: str) -> Ints:
 
     Source: activitynet/ActivityNet@82304fa Evaluation/eval_detection.py, whose sort is not stable.
     """
-    instance = -pairs.instance if ties == "last" else pairs.instance
-    order: Ints = np.lexsort((instance, -pairs.tiou, pairs.detection))
+    order: Ints = np.arange(len(pairs.tiou))
+    # Pairs come by rank of the detection, and most detections have a single one: sort the others.
+    same = pairs.detection[1:] == pairs.detection[:-1]
+    several = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    rest = pairs.take(several)
+    instance = -rest.instance if ties == "last" else rest.instance
+    order[several] = several[np.lexsort((instance, -rest.tiou, rest.detection))]
     return order
 
 
@@ -73,6 +78,7 @@ def best_detection(pairs: Pairs, ties: str) -> Ints:
     return order
 
 
+# Each takes pairs by rank of the detection, and returns the order in which they are asked.
 RULES: dict[str, Callable[[Pairs, str], Ints]] = {
     "best": best_instance,
     "first": first_instance,
@@ -89,18 +95,20 @@ def candidates(
     zero_union: str,
     rule: str = "best",
     overlap: str = "union",
+    precision: str = "float64",
 ) -> Pairs:
     """Pairs of the same class and video with tIoU >= `lowest`, in the order that the rule asks.
 
     Args:
         ranked: detections, class by class and by rank.
-        instances: in file order, in the same unit and precision.
+        instances: in file order, in the same unit.
         lowest: the lowest threshold.
         ties: see `best_instance`.
         zero_union: a zero union has no tIoU; the official program compares NaN, which ranks before
             every number and fails no threshold, so `match` stands for infinity, `no-match` for 0.
         rule: a key of `RULES`.
         overlap: `union`, see `tiou`, or `hull`, see `hull_tiou`.
+        precision: `float32` rounds the overlaps, as open-mmlab/mmaction2@4d6c934 does.
     """
     measure = tiou if overlap == "union" else hull_tiou
     undefined = np.inf if zero_union == "match" else 0.0
@@ -113,6 +121,8 @@ def candidates(
             instances.end[instance],
         )
         ratio[np.isnan(ratio)] = undefined
+        if precision == "float32":
+            ratio = ratio.astype(np.float32)
         enough = np.flatnonzero(ratio >= lowest)
         blocks.append((detection[enough], instance[enough], ratio[enough]))
     if not blocks:
@@ -168,14 +178,14 @@ def match(
         thresholds: J of them.
         instances: how many there are.
         rule: a key of `RULES`, the one the pairs were made with.
-        overlap_test: `ge`, tIoU >= t, or `gt`, tIoU > t.
+        overlap_test: `ge`, tIoU >= t, or `gt`, tIoU > t. Of rounded overlaps t is rounded, too.
     """
     asking, asked = pairs.detection, pairs.instance
     if rule == "per-instance":
         asking, asked = asked, asking
         instances = int(asked.max(initial=-1)) + 1  # what is taken now are detections
     for low in range(0, len(thresholds), THRESHOLDS_AT_ONCE):
-        some = thresholds[low : low + THRESHOLDS_AT_ONCE]
+        some = [float(t) for t in thresholds[low : low + THRESHOLDS_AT_ONCE]]
         reached = np.zeros(len(pairs.tiou), np.int64)
         for j, t in enumerate(some):
             enough = pairs.tiou >= t if overlap_test == "ge" else pairs.tiou > t

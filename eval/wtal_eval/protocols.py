@@ -6,70 +6,115 @@ every result.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from wtal_eval.faults import EvalError, shown
+from wtal_eval.options import (
+    AVERAGES,
+    OPTIONS,
+    TENTHS,
+    TWENTIETHS_FROM_HALF,
+    Ambiguous,
+    Ap,
+    CliffAsDiving,
+    GridDetections,
+    GridUnits,
+    InvalidDetections,
+    Match,
+    NonpositiveGt,
+    Overlap,
+    OverlapTest,
+    Precision,
+    ScoreNorm,
+    Ties,
+    UnknownLabels,
+    UnknownVideos,
+    VideoAp,
+    ZeroUnion,
+    headline_threshold,
+    parse_grid,
+    parse_snippet,
+)
 
-UnknownVideos = Literal["fp", "ignore", "error"]
-Ties = Literal["last", "first"]
-UnknownLabels = Literal["error", "ignore"]
-InvalidDetections = Literal["error", "fp", "drop", "swap"]
-NonpositiveGt = Literal["keep", "drop"]
-ZeroUnion = Literal["match", "no-match"]
-Ambiguous = Literal["class", "keep"]
-VideoAp = Literal["sum", "interpolated"]
+__all__ = [
+    "AVERAGES",
+    "PRESETS",
+    "TENTHS",
+    "THUMOS14_GRID",
+    "TWENTIETHS_FROM_HALF",
+    "Ambiguous",
+    "InvalidDetections",
+    "NonpositiveGt",
+    "Protocol",
+    "Ties",
+    "UnknownLabels",
+    "UnknownVideos",
+    "VideoAp",
+    "ZeroUnion",
+    "nearest",
+    "resolve",
+]
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "unknown_videos": get_args(UnknownVideos),
-    "ties": get_args(Ties),
-    "unknown_labels": get_args(UnknownLabels),
-    "invalid_detections": get_args(InvalidDetections),
-    "nonpositive_gt": get_args(NonpositiveGt),
-    "zero_union": get_args(ZeroUnion),
-    "ambiguous": get_args(Ambiguous),
-    "video_ap": get_args(VideoAp),
-}
-
-# Decimals as written: numpy.linspace(.1, .9, 9) holds 0.30000000000000004, which a tIoU of exactly
-# .3 fails.
-TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-TWENTIETHS_FROM_HALF = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 THUMOS14_GRID = (0.1, 0.2, 0.3, 0.4, *TWENTIETHS_FROM_HALF)
 
-# The averages the field quotes, and the thresholds each is the mean of.
-AVERAGES: dict[str, tuple[float, ...]] = {
-    "0.1:0.5": TENTHS[:5],
-    "0.1:0.7": TENTHS[:7],
-    "0.3:0.7": TENTHS[2:7],
-    "0.1:0.9": TENTHS,
-    "0.5:0.95": TWENTIETHS_FROM_HALF,
-}
+
+def _is(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _wrong(option: str, value: Any, expected: str) -> EvalError:
+    return EvalError(f"Option {option} is {shown(value)}; expected {expected}.")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Every choice that changes a figure.
+    """Every choice that changes a figure; `eval/README.md` says by how much.
 
     Attributes:
         name: the preset the options started from.
         subset: subset of the annotation file that is evaluated.
         tiou: thresholds in (0, 1], in the order of the output.
-        headline: the average the preset's papers quote, a key of `AVERAGES`.
+        headline: the figure the preset's papers quote: a key of `AVERAGES`, or `@` and a threshold.
+        match: who finds whom, see `matching.py`.
+        overlap: `union` or `hull`, the same ratio with other rounding, see `segments.py`.
+        overlap_test: whether tIoU >= t matches, or only tIoU > t.
+        ap: area under the precision-recall curve, see `average_precision.py`.
+        ties: which of equally scored detections ranks first, and which of equally overlapping
+            instances is asked first: the `last` or the `first` in the file. `video`: by video name,
+            inside a video the first; `true-first`: so, too, but true positives before false ones.
+        precision: of the overlaps.
+        zero_union: whether two empty segments match (the official NaN comparison) or not.
+        grid: `16/25` rounds instances to snippets of 16 frames at 25 fps; `off`.
+        grid_units: whether segments are then compared in seconds or in snippets.
+        grid_detections: in snippets, `cut` detections to integers or `keep` their fractions.
+        ambiguous: what intervals labelled `Ambiguous` do. `class`: they are an ordinary class;
+            `keep`: nothing; `drop-fp`: false positives that touch one leave the ranking;
+            `drop-all`: all detections that touch one are dropped before matching.
+        ambiguous_file: such intervals beside those of the annotations.
         exclude_videos: videos taken out of the subset, as if the annotation file lacked them.
+        exclude_class: classes taken out, as if the annotation file had no instance of them.
         unknown_videos: detections on videos outside the subset: false positives, ignored, refused.
             Those on excluded videos are never refused, but ignored instead.
-        ties: which of equally scored detections ranks first, and which of equally overlapping
-            instances is asked first: the last or the first in the file.
         unknown_labels: detections of labels nowhere in the annotation file: refused or ignored.
         invalid_detections: detections that end before they start: refused, false positives,
             dropped or turned round.
         nonpositive_gt: `keep` counts instances of zero length and refuses reversed ones; `drop`
-            removes both.
-        zero_union: whether two empty segments match (the official NaN comparison) or not.
-        ambiguous: whether the label `Ambiguous` is a class like any other, or marks intervals that
-            are no class; detections that touch them are kept.
+            removes both; `swap` counts the empty and turns the reversed round.
+        dedup_gt: seconds by which both ends of an instance may differ from those of an earlier one
+            of its class to be removed as its repetition; None: repetitions stay.
+        cliff_as_diving: `detections`: each of CliffDiving is emitted as Diving, too, as THUMOS14
+            annotates it; `video-scores`: only the video-level score of Diving is raised.
+        assume_fps: detections as a pipeline makes them that takes this rate for every video.
+        time_scale: factor on the times of detections.
+        time_offset: seconds added to their starts and ends.
+        end_offset: seconds added to their ends.
+        nms: tIoU of a hard NMS per video and class; None: none.
+        length_offset: seconds added to every length in it.
+        score_norm: `max` divides each score by the largest of its video and class.
+        max_per_video: best detections kept of each video, after the NMS; None: all.
         video_ap: average precision of the video-level ranking.
 
     Raises:
@@ -80,28 +125,42 @@ class Protocol:
     subset: str
     tiou: tuple[float, ...]
     headline: str
-    exclude_videos: tuple[str, ...] = ()
-    unknown_videos: UnknownVideos = "fp"
+    match: Match = "best"
+    overlap: Overlap = "union"
+    overlap_test: OverlapTest = "ge"
+    ap: Ap = "interpolated"
     ties: Ties = "last"
+    precision: Precision = "float64"
+    zero_union: ZeroUnion = "match"
+    grid: str = "off"
+    grid_units: GridUnits = "seconds"
+    grid_detections: GridDetections = "keep"
+    ambiguous: Ambiguous = "keep"
+    ambiguous_file: str | None = None
+    exclude_videos: tuple[str, ...] = ()
+    exclude_class: tuple[str, ...] = ()
+    unknown_videos: UnknownVideos = "fp"
     unknown_labels: UnknownLabels = "error"
     invalid_detections: InvalidDetections = "error"
     nonpositive_gt: NonpositiveGt = "keep"
-    zero_union: ZeroUnion = "match"
-    ambiguous: Ambiguous = "keep"
+    dedup_gt: float | None = None
+    cliff_as_diving: CliffAsDiving = "off"
+    assume_fps: float | None = None
+    time_scale: float = 1.0
+    time_offset: float = 0.0
+    end_offset: float = 0.0
+    nms: float | None = None
+    length_offset: float = 0.0
+    score_norm: ScoreNorm = "off"
+    max_per_video: int | None = None
     video_ap: VideoAp = "sum"
 
     def __post_init__(self) -> None:
         """Refuse values that an option does not have."""
-        for option, choices in CHOICES.items():
-            value = getattr(self, option)
-            if value not in choices:
-                raise EvalError(
-                    f"Option {option} is {shown(value)}; expected one of {', '.join(choices)}."
-                )
-        if self.headline not in AVERAGES:
-            raise EvalError(
-                f"Option headline is {shown(self.headline)}; expected one of {', '.join(AVERAGES)}."
-            )
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if option.choices and value not in option.choices:
+                raise _wrong(name, value, f"one of {', '.join(option.choices)}")
         if not self.tiou:
             raise EvalError("Option tiou is empty; expected thresholds above 0 and up to 1.")
         for t in self.tiou:
@@ -109,10 +168,30 @@ class Protocol:
                 raise EvalError(f"Option tiou holds {t}; expected thresholds above 0 and up to 1.")
         if len(set(self.tiou)) < len(self.tiou):
             raise EvalError(f"Option tiou repeats a threshold: {self.tiou}; expected each once.")
+        if self.headline not in AVERAGES and headline_threshold(self.headline) is None:
+            expected = f"one of {', '.join(AVERAGES)}, or a threshold such as @0.5"
+            raise _wrong("headline", self.headline, expected)
+        parse_snippet(self.grid)
+        for name, (low, high, expected) in _RANGES.items():
+            value = getattr(self, name)
+            # `not <=` also refuses NaN.
+            kinds = (int,) if OPTIONS[name].type is int else (int, float)
+            if value is not None and not (_is(value, kinds) and low <= value <= high):
+                raise _wrong(name, value, expected)
+
+    def diagnostics(self) -> dict[str, Any]:
+        """The options that change the detections themselves and are not at their default."""
+        defaults = {field.name: field.default for field in fields(Protocol)}
+        return {
+            name: getattr(self, name)
+            for name, option in OPTIONS.items()
+            if option.diagnostic and getattr(self, name) != defaults[name]
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Every option with its value, tuples as lists."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(Protocol)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def line(self) -> str:
         """The resolved options in one line; of excluded videos only the number.
@@ -124,11 +203,50 @@ class Protocol:
         values = self.to_json() | {
             "tiou": ",".join(map(str, self.tiou)),
             "exclude_videos": len(self.exclude_videos),
+            "exclude_class": ",".join(self.exclude_class) or "none",
         }
         name = values.pop("name")
-        return f"{name}: " + " ".join(f"{option}={value}" for option, value in values.items())
+        words = (f"{k}={'off' if v is None else v}" for k, v in values.items())
+        return f"{name}: " + " ".join(words)
 
 
+_SECONDS = (-1e9, 1e9, "seconds")
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "dedup_gt": (0, 1e9, "seconds, 0 or more"),
+    "assume_fps": (1e-3, 1e6, "frames per second above 0"),
+    "time_scale": (1e-9, 1e9, "a factor above 0"),
+    "time_offset": _SECONDS,
+    "end_offset": _SECONDS,
+    "nms": (1e-3, 1, "a tIoU of .001 to 1"),
+    "length_offset": (0, 1e9, "seconds, 0 or more"),
+    "max_per_video": (1, 2**62, "a number of detections, 1 or more"),
+}
+
+_EVALKIT = Protocol(
+    name="thumos14-evalkit",
+    subset="test",
+    tiou=THUMOS14_GRID,
+    headline="@0.5",
+    match="per-instance",
+    overlap="hull",
+    overlap_test="gt",
+    ap="sum",
+    ties="video",
+    ambiguous="drop-fp",
+    invalid_detections="swap",
+    nonpositive_gt="swap",
+)
+_SNIPPET_GRID = Protocol(
+    name="snippet-grid",
+    subset="test",
+    tiou=THUMOS14_GRID,
+    headline="0.1:0.7",
+    grid="16/25",
+    grid_units="snippets",
+    ambiguous="drop-all",
+)
+
+# Who uses which: eval/README.md. Every preset but the first is for THUMOS14 and its relatives.
 PRESETS: dict[str, Protocol] = {
     "activitynet": Protocol(
         name="activitynet",
@@ -139,6 +257,27 @@ PRESETS: dict[str, Protocol] = {
         video_ap="interpolated",
     ),
     "thumos14": Protocol(name="thumos14", subset="test", tiou=THUMOS14_GRID, headline="0.1:0.7"),
+    "thumos14-evalkit": _EVALKIT,
+    "thumos14-evalkit-2014": replace(
+        _EVALKIT,
+        name="thumos14-evalkit-2014",
+        tiou=TENTHS[:5],
+        headline="0.1:0.5",
+        ap="11point",
+        ties="true-first",
+    ),
+    "snippet-grid": _SNIPPET_GRID,
+    "wtalc": replace(
+        _SNIPPET_GRID,
+        name="wtalc",
+        headline="0.1:0.5",
+        match="first",
+        ap="sum",
+        zero_union="no-match",
+        grid_detections="cut",
+        unknown_videos="ignore",
+    ),
+    "multithumos": Protocol(name="multithumos", subset="test", tiou=TENTHS, headline="0.1:0.9"),
 }
 
 
@@ -148,7 +287,7 @@ def resolve(protocol: str | Protocol, overrides: Mapping[str, Any]) -> Protocol:
     Args:
         protocol: name of a preset, or a protocol.
         overrides: option -> value. `tiou` may be text, see `parse_grid`, or a sequence of floats,
-            which are used as given. `exclude_videos` is a sequence of video ids.
+            which are used as given. `exclude_videos` and `exclude_class` are sequences of names.
 
     Raises:
         EvalError: for an unknown preset or option, or a value that an option does not have.
@@ -166,41 +305,12 @@ def resolve(protocol: str | Protocol, overrides: Mapping[str, Any]) -> Protocol:
             raise EvalError(f"Option {option} is unknown{nearest(option, known)}.")
     if "tiou" in changes:
         changes["tiou"] = _grid(changes["tiou"])
-    if "exclude_videos" in changes:
-        changes["exclude_videos"] = _names(changes["exclude_videos"])
+    for option in ("exclude_videos", "exclude_class"):
+        if option in changes:
+            changes[option] = _names(option, changes[option])
+    if "ambiguous_file" in changes:
+        changes["ambiguous_file"] = os.fspath(changes["ambiguous_file"])
     return replace(protocol, **changes)
-
-
-def parse_grid(text: str) -> tuple[float, ...]:
-    """Thresholds from text: single decimals and start:step:stop ranges, joined by commas.
-
-    Example:
-        >>> parse_grid(".1:.1:.4,.55")
-        (0.1, 0.2, 0.3, 0.4, 0.55)
-
-    Raises:
-        EvalError: if the text is neither.
-    """
-    from decimal import Decimal, InvalidOperation
-
-    grid: list[float] = []
-    for part in text.split(","):
-        try:
-            bounds = [Decimal(word.strip()) for word in part.split(":")]
-        except InvalidOperation:
-            bounds = []
-        if len(bounds) == 1:
-            grid.append(float(bounds[0]))
-        elif len(bounds) == 3 and 0 < bounds[0] <= bounds[2] <= 1 and bounds[1] >= Decimal(".001"):
-            # In decimals, so that .1 + 2 * .1 is the threshold written .3 and not its neighbour.
-            steps = int((bounds[2] - bounds[0]) / bounds[1])
-            grid += [float(bounds[0] + i * bounds[1]) for i in range(steps + 1)]
-        else:
-            raise EvalError(
-                f"Threshold {shown(part)} of tiou cannot be read; expected a decimal such as .5, "
-                f"or start:step:stop such as .5:.05:.95 between 0 and 1."
-            )
-    return tuple(grid)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -222,8 +332,8 @@ def _grid(value: Any) -> tuple[float, ...]:
         ) from None
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(option: str, value: Any) -> tuple[str, ...]:
     names = () if isinstance(value, str) else tuple(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
-        raise EvalError(f"Option exclude_videos is {shown(value)}; expected a list of video ids.")
+        raise _wrong(option, value, "a list of names")
     return names

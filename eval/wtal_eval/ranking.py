@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wtal_eval.average_precision import Segments, rank
+from wtal_eval.ambiguous import touching
+from wtal_eval.average_precision import rank
 from wtal_eval.columns import Annotations, Detections, codes_of, repeated
+from wtal_eval.corrections import correct, take
 from wtal_eval.faults import EvalError, Faults, shown
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import Protocol, nearest
-from wtal_eval.segments import Bools, Floats, Ints
+from wtal_eval.segments import Bools, Floats, Ints, Segments
 from wtal_eval.truth import Truth
 
+RAW_OVERLAP, RAW_SHARE = 0.5, 0.2  # P-MIL's raw proposals: 73 %, TGM's final detections: 0 %
 TIES_WORTH_A_WARNING = 0.01  # share of detections; rounding scores to one decimal costs 0.2 points
-
-# What becomes of detections that end before they start, in the words of the warning.
-REVERSED = {"fp": "kept as false positives", "drop": "dropped", "swap": "turned round"}
 
 # Public files of one data set differ in how they write the same id.
 RENAMINGS: dict[str, Callable[[str], str]] = {
@@ -31,10 +31,19 @@ RENAMINGS: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The detections that take part; video V stands for any video outside the subset."""
+    """The detections that take part; video V stands for any video outside the subset.
+
+    Attributes:
+        segments: in file order (ties=video: by video name), in seconds.
+        score: (N,).
+        removable: (N,) those that leave the ranking as false positives (ambiguous=drop-fp).
+        order: (N,) rows class by class and by rank, see `average_precision.rank`; None: not known.
+    """
 
     segments: Segments
     score: Floats
+    removable: Bools | None = None
+    order: Ints | None = None
 
 
 def select_detections(
@@ -45,55 +54,76 @@ def select_detections(
     Raises:
         EvalError: for what the protocol refuses: unknown labels, unknown videos, reversed segments.
     """
-    start, end, keep = _repair(detections, protocol, notes)
+    notes.warnings += detections.notes
+    notes.counts["detections_read"] = len(detections)
+    detections = correct(detections, annotations, protocol, notes)
+    if protocol.ties in ("video", "true-first"):
+        detections = take(detections, _by_video_name(detections))
     class_of = _classes_of(detections, annotations, truth, protocol, notes)
     video_of = _videos_of(detections, annotations, truth, protocol)
     label, video = class_of[detections.label], video_of[detections.video]
     outside = video == len(truth.videos)
-    notes.counts["detections_read"] = len(detections)
     notes.counts["detections_unknown_video"] = int(outside.sum())
-    keep &= label >= 0
+    keep = label >= 0
+    keep &= _on_known_videos(detections, keep, outside, truth, protocol, notes)
+    removable = _on_ambiguous(detections, keep, truth, protocol, notes)
+    if protocol.ambiguous == "drop-all" and removable is not None:
+        keep &= ~removable
+        removable = None
+    segments = Segments(video, label, detections.start, detections.end)
+    score = detections.score
+    if not keep.all():
+        segments, score = segments.take(keep), score[keep]
+        removable = None if removable is None else removable[keep]
+    order = rank(segments.label, score, protocol.ties)
+    ranking = Ranking(segments, score, removable, order)
+    _describe_detections(ranking, truth, protocol, notes)
+    return ranking
+
+
+def _by_video_name(detections: Detections) -> Ints:
+    """Rows by the bytes of their video's name, inside a video in file order."""
+    place = np.empty(len(detections.videos), np.int64)
+    place[sorted(range(len(place)), key=detections.videos.__getitem__)] = np.arange(len(place))
+    order: Ints = np.argsort(place[detections.video], kind="stable")
+    return order
+
+
+def _on_known_videos(
+    detections: Detections,
+    keep: Bools,
+    outside: Bools,
+    truth: Truth,
+    protocol: Protocol,
+    notes: Notes,
+) -> Bools:
+    """Which rows stay after the rule for videos outside the subset."""
     if protocol.unknown_videos != "fp":
         notes.warn(
             int((keep & outside).sum()),
             "detection on a video outside the subset was ignored",
             "detections on videos outside the subset were ignored",
         )
-        keep &= ~outside
-    elif truth.excluded:
+        return ~outside
+    if truth.excluded:
         on_excluded = codes_of(detections.videos, dict.fromkeys(truth.excluded, 1), 0)
         notes.warn(
             int((keep & (on_excluded[detections.video] == 1)).sum()),
             "detection on an excluded video is a false positive (unknown_videos=ignore drops it)",
             "detections on excluded videos are false positives (unknown_videos=ignore drops them)",
         )
-    segments = Segments(video, label, start, end)
-    score = detections.score
-    if not keep.all():
-        segments, score = segments.take(keep), score[keep]
-    ranking = Ranking(segments, score)
-    _describe_detections(ranking, truth, notes)
-    return ranking
+    return np.ones_like(keep)
 
 
-def _repair(
-    detections: Detections, protocol: Protocol, notes: Notes
-) -> tuple[Floats, Floats, Bools]:
-    """Start, end and which rows stay, after the rule for reversed detections."""
-    start, end = detections.start, detections.end
-    backwards = end < start
-    rule = protocol.invalid_detections
-    if rule == "error":
-        detections.refuse_reversed(backwards, "invalid_detections=fp, drop or swap accepts them")
-    else:
-        notes.warn(
-            int(backwards.sum()),
-            f"detection ends before it starts ({REVERSED[rule]})",
-            f"detections end before they start ({REVERSED[rule]})",
-        )
-    if rule == "swap":
-        start, end = np.minimum(start, end), np.maximum(start, end)
-    return start, end, ~backwards if rule == "drop" else np.ones_like(backwards)
+def _on_ambiguous(
+    detections: Detections, keep: Bools, truth: Truth, protocol: Protocol, notes: Notes
+) -> Bools | None:
+    """Detections that touch an Ambiguous interval, counted; None if there are no intervals."""
+    if not truth.intervals:
+        return None
+    rows = touching(detections, truth.intervals, protocol)
+    notes.counts["detections_ambiguous"] = int((rows & keep).sum())
+    return rows
 
 
 def _classes_of(
@@ -167,7 +197,7 @@ def _cure(unknown: list[str], annotations: Annotations, truth: Truth) -> str:
     return f"; the annotation's ids look like {shown(truth.videos[0])}"
 
 
-def _describe_detections(ranking: Ranking, truth: Truth, notes: Notes) -> None:
+def _describe_detections(ranking: Ranking, truth: Truth, protocol: Protocol, notes: Notes) -> None:
     segments, score = ranking.segments, ranking.score
     empty = int((segments.start == segments.end).sum())
     duration = np.append(truth.durations, np.nan)[segments.video]
@@ -189,6 +219,8 @@ def _describe_detections(ranking: Ranking, truth: Truth, notes: Notes) -> None:
             f"{ties} of {len(score)} detections share their score with another of their class: the "
             f"order of the file decides between them."
         )
+    if protocol.match == "per-instance":
+        _warn_of_raw_proposals(ranking, notes)
     silent = len(truth.classes) - len(np.unique(segments.label))
     notes.warn(
         silent,
@@ -197,12 +229,31 @@ def _describe_detections(ranking: Ranking, truth: Truth, notes: Notes) -> None:
     )
 
 
+def _warn_of_raw_proposals(ranking: Ranking, notes: Notes) -> None:
+    """Per instance the best fitting detection counts, not the best scored; so they collapse."""
+    from wtal_eval.nms import hard_nms
+
+    segments = ranking.segments
+    group = segments.video.astype(np.int64) * (int(segments.label.max()) + 1) + segments.label
+    end = np.maximum(segments.start, segments.end)
+    alone = hard_nms(segments.start, end, ranking.score, group, threshold=RAW_OVERLAP)
+    share = 1 - len(alone) / len(segments)
+    if share > RAW_SHARE:
+        notes.warnings.append(
+            f"{100 * share:.0f} % of the detections overlap a better one of their video and class "
+            f"by {RAW_OVERLAP} or more, as raw proposals do; match=per-instance needs them after "
+            f"NMS (--nms)."
+        )
+
+
 def _ties(ranking: Ranking) -> tuple[int, int]:
     """Detections that share label and score with another; exact repetitions of another."""
     segments = ranking.segments
     if not len(segments):
         return 0, 0
-    order = rank(segments.label, ranking.score, "last")
+    order = ranking.order
+    if order is None:
+        order = rank(segments.label, ranking.score, "last")
     label, score = segments.label[order], ranking.score[order]
     same = (label[1:] == label[:-1]) & (score[1:] == score[:-1])
     tied = np.append(same, False) | np.append(False, same)

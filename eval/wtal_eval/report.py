@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wtal_eval.evaluation import Evaluation, evaluate
+from wtal_eval.evaluation import Analyse, Evaluation, evaluate
 from wtal_eval.faults import EvalError
 from wtal_eval.io import read_annotations, write_json
 from wtal_eval.protocols import Protocol, resolve
@@ -55,14 +55,21 @@ def run(
     detections: Sequence[str | os.PathLike[str]],
     annotations: str | os.PathLike[str],
     protocol: str | Protocol = "thumos14",
+    *,
+    video_scores: str | os.PathLike[str] | None = None,
+    ceiling: str | None = None,
+    analyse: Analyse | None = None,
     **overrides: Any,
 ) -> Report:
     """Evaluate result files, one after the other, against annotations that are read once.
 
     Args:
         detections: at least one result file.
-        annotations: the annotation file.
+        annotations: the annotation file or folder.
         protocol: a preset or a `Protocol`.
+        video_scores: a file of scores per video and class; only beside a single result file.
+        ceiling: a grid, see `evaluate`.
+        analyse: makes the part `errors`, see `evaluate`.
         **overrides: options of the protocol; None leaves an option as it is.
 
     Raises:
@@ -70,6 +77,12 @@ def run(
     """
     if not detections:
         raise EvalError("No result file was given; expected at least one.")
+    if video_scores is not None and len(detections) > 1:
+        raise EvalError(
+            f"One file of video scores was given for {len(detections)} result files; expected one "
+            f"result file beside it."
+        )
     rules = resolve(protocol, overrides)
     truth = read_annotations(annotations)
-    return Report(tuple(evaluate(path, truth, rules) for path in detections))
+    parts: dict[str, Any] = {"video_scores": video_scores, "ceiling": ceiling, "analyse": analyse}
+    return Report(tuple(evaluate(path, truth, rules, **parts) for path in detections))

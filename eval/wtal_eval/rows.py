@@ -19,7 +19,7 @@ _PAIR = "[start, end], two numbers in seconds"
 _Columns: TypeAlias = tuple[Iterable[str], "array[float]", "array[float]", "array[float]"]
 
 
-class _Codes(dict[str, int]):
+class Codes(dict[str, int]):
     """Numbers names in the order in which they are asked for."""
 
     def __missing__(self, name: str) -> int:
@@ -40,7 +40,7 @@ class Rows:
         self.faults = Faults(source)
         self.videos: list[str] = []
         self.counts = array("q")
-        self.codes = _Codes()
+        self.codes = Codes()
         self.label, self.start, self.end = array("q"), array("d"), array("d")
         self.score = array("d")
 
@@ -140,9 +140,15 @@ def number(value: Any, *, strings: bool = False) -> float | None:
     Args:
         value: anything.
         strings: whether text such as "18.6" counts, as in BaS-Net's annotation file.
+
+    Example:
+        >>> number("18.6"), number("18.6", strings=True), number(True)
+        (None, 18.6, None)
     """
     numeric = (int, float, np.integer, np.floating) + ((str,) if strings else ())
     if isinstance(value, bool) or not isinstance(value, numeric):
+        return None
+    if isinstance(value, str) and "_" in value:  # Python alone reads 1_0 as ten
         return None
     try:
         as_float = float(value)

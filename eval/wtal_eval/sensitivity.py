@@ -11,11 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wtal_eval.errors import Judged, ap_per_class, judge, precision_at_hits, thresholds_of
+from wtal_eval.errors import (
+    Judged,
+    judge,
+    normalised_ap_per_class,
+    normalised_precision,
+    thresholds_of,
+)
 from wtal_eval.faults import EvalError, shown
 from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
@@ -135,7 +142,7 @@ def analyse(
     Args:
         ranking: the detections that take part, all of them.
         truth: the evaluated subset.
-        protocol: for its `ties`, `zero_union` and headline.
+        protocol: its rules of matching, and its headline.
         tiou: thresholds; None takes those of the diagnosis, `errors.thresholds_of`.
         edges: characteristic -> ascending upper edges, inclusive, three or four of them; what is
             not given keeps the edges of the protocol, `bins_of`.
@@ -168,7 +175,7 @@ def _checked(edges: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...
             raise EvalError(
                 f"Edges are given for {shown(name)}; expected one of {', '.join(CHARACTERISTICS)}."
             )
-        ascending = all(low < high for low, high in zip(values, values[1:], strict=False))
+        ascending = all(low < high for low, high in pairwise(values))
         if not 0 < len(values) < len(SIZES) or not ascending:
             raise EvalError(
                 f"Edges of {name} are {shown(tuple(values))}; "
@@ -193,8 +200,8 @@ def _missed(judged: Judged, mean_npos: float, instances: int) -> Bools:
     missed = np.ones((len(judged.found), instances), bool)
     for row, found in zip(missed, judged.found, strict=True):
         hit = found >= 0
-        at, precision = precision_at_hits(
-            judged.segments.label, hit, ~hit, judged.npos, mean_npos
+        at, precision = normalised_precision(
+            judged.segments.label, hit, ~hit & ~judged.ignored, judged.npos, mean_npos
         )
         row[found[at[precision > LOWEST_PRECISION]]] = False
     return missed
@@ -231,10 +238,10 @@ def _map_n(judged: Judged, inside: Bools, label: Ints, mean_npos: float) -> floa
     """Mean normalised AP if the instances `inside` (G,) were the only ones."""
     npos = np.bincount(label[inside], minlength=len(judged.npos))
     aps = [
-        ap_per_class(
+        normalised_ap_per_class(
             judged.segments.label,
             (found >= 0) & inside[found],  # -1 reads the last instance, and counts for nothing
-            found < 0,
+            (found < 0) & ~judged.ignored,
             npos,
             mean_npos,
         )[npos > 0].mean()

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 PRINTED_AVERAGES = ("0.1:0.5", "0.1:0.7", "0.3:0.7", "0.5:0.95")
 
 
+ROW_TITLES = {
+    "whole_video": "whole video x true tags",
+    "ceiling_outward": "ceiling, instances widened to the grid",
+    "ceiling_rounded": "ceiling, instances rounded to the grid",
+}
+
+
 @dataclass(frozen=True)
 class _Row:
     name: str
@@ -45,12 +52,12 @@ def as_text(evaluations: Sequence[Evaluation], *, per_class: bool = False) -> st
     lines = [first.protocol.line(), _truth_line(first)]
     lines += [_detections_line(name, e) for name, e in named]
     cells = [(row.name, row.map) for row in rows]
-    lines += ["", *_block("mAP (%) at tIoU", [str(t) for t in first.tiou], cells)]
+    lines += ["", *block("mAP (%) at tIoU", [str(t) for t in first.tiou], cells)]
     heads = [name for name in PRINTED_AVERAGES if name in first.averages]
     if heads:
         cells = [(row.name, tuple(row.averages[head] for head in heads)) for row in rows]
-        lines += ["", *_block("average (%)", heads, cells)]
-    lines += ["", f"headline (average {first.headline[0]}): {_headlines(evaluations)}"]
+        lines += ["", *block("average (%)", heads, cells)]
+    lines += ["", f"headline ({headline_name(first)}): {_headlines(evaluations)}"]
     lines += [_video_line(name, e) for name, e in named]
     if per_class:
         for name, evaluation in named:
@@ -134,6 +141,12 @@ def _video_line(name: str, evaluation: Evaluation) -> str:
     )
 
 
+def headline_name(evaluation: Evaluation) -> str:
+    """`average 0.1:0.7`, or `mAP@0.5`."""
+    name = evaluation.headline[0]
+    return f"mAP{name}" if name.startswith("@") else f"average {name}"
+
+
 def _headlines(evaluations: Sequence[Evaluation]) -> str:
     values = [100 * e.headline[1] for e in evaluations]
     if len(values) == 1:
@@ -150,9 +163,13 @@ def _spread_rows(evaluations: Sequence[Evaluation]) -> list[_Row]:
 
 
 def _baseline_rows(named: Sequence[tuple[str, Evaluation]]) -> list[_Row]:
-    """The baseline of true tags once, that of predicted tags for every file that has scores."""
-    first = named[0][1].baselines.get("whole_video")
-    rows = [_Row("whole video x true tags", first.map, first.averages)] if first else []
+    """Rows that do not depend on the file once, that of predicted tags for every file."""
+    baselines = named[0][1].baselines
+    rows = [
+        _Row(title, baselines[name].map, baselines[name].averages)
+        for name, title in ROW_TITLES.items()
+        if name in baselines
+    ]
     for name, evaluation in named:
         predicted = evaluation.baselines.get("whole_video_predicted")
         if predicted:
@@ -162,7 +179,7 @@ def _baseline_rows(named: Sequence[tuple[str, Evaluation]]) -> list[_Row]:
     return rows
 
 
-def _block(
+def block(
     title: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]
 ) -> list[str]:
     """A title with column heads, then one line per row; fractions become percent."""

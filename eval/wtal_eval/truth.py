@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from wtal_eval.average_precision import Segments
+from wtal_eval.ambiguous import AMBIGUOUS, Intervals, find_intervals, labelled_ambiguous
 from wtal_eval.columns import Annotations, codes_of, repeated
-from wtal_eval.faults import EvalError
+from wtal_eval.faults import EvalError, shown
 from wtal_eval.notes import Notes
-from wtal_eval.protocols import Protocol
-from wtal_eval.segments import Bools, Floats
-
-AMBIGUOUS = "Ambiguous"  # THUMOS14's label for intervals that nobody could decide
+from wtal_eval.protocols import Protocol, nearest
+from wtal_eval.segments import Bools, Floats, Segments
 
 # The same subset under the names that public files give it.
 SUBSET_ALIASES = {"train": "training", "val": "validation", "test": "testing"}
@@ -28,8 +26,10 @@ class Truth:
         videos: (V,) names in file order.
         durations: (V,) seconds, NaN where unknown.
         classes: (C,) labels with at least one instance.
-        instances: in file order; video 0 to V - 1, label 0 to C - 1.
+        instances: in file order and seconds; video 0 to V - 1, label 0 to C - 1.
         excluded: names of the videos left out on request.
+        intervals: Ambiguous intervals, also of videos outside the subset; empty if the protocol
+            does not ask for them.
     """
 
     videos: tuple[str, ...]
@@ -37,6 +37,7 @@ class Truth:
     classes: tuple[str, ...]
     instances: Segments
     excluded: frozenset[str]
+    intervals: Intervals = field(default_factory=dict)
 
 
 def select_truth(annotations: Annotations, protocol: Protocol, notes: Notes) -> Truth:
@@ -62,7 +63,10 @@ def select_truth(annotations: Annotations, protocol: Protocol, notes: Notes) -> 
     )
     keep = chosen[annotations.video]
     keep &= _no_ambiguous(annotations, keep, protocol, notes)
-    keep &= _positive(annotations, keep, protocol, notes)
+    keep &= _no_excluded_class(annotations, protocol)
+    start, end, positive = _positive(annotations, keep, protocol, notes)
+    keep &= positive
+    keep &= _no_repetition(annotations, keep, protocol, notes)
     if not keep.any():
         raise EvalError(
             f"{annotations.source}: subset {subset!r} holds no instance; "
@@ -75,8 +79,8 @@ def select_truth(annotations: Annotations, protocol: Protocol, notes: Notes) -> 
     instances = Segments(
         video_of[annotations.video[keep]],
         class_of[annotations.label[keep]],
-        annotations.start[keep],
-        annotations.end[keep],
+        start[keep],
+        end[keep],
     )
     truth = Truth(
         videos=tuple(v for v, c in zip(annotations.videos, chosen, strict=True) if c),
@@ -84,6 +88,7 @@ def select_truth(annotations: Annotations, protocol: Protocol, notes: Notes) -> 
         classes=tuple(classes),
         instances=instances,
         excluded=excluded,
+        intervals=_intervals(annotations, protocol, notes),
     )
     _describe_truth(truth, notes)
     notes.counts["annotation_version"] = annotations.version
@@ -126,8 +131,8 @@ def _subset_counts(annotations: Annotations) -> str:
 
 def _no_ambiguous(annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes) -> Bools:
     """The instances that are not set aside as Ambiguous intervals."""
-    ambiguous: Bools = codes_of(annotations.labels, {AMBIGUOUS: 1}, 0)[annotations.label] == 1
-    if protocol.ambiguous == "keep":
+    ambiguous = labelled_ambiguous(annotations)
+    if protocol.ambiguous != "class":
         return ~ambiguous
     notes.warn(
         int((ambiguous & keep).sum()),
@@ -137,8 +142,39 @@ def _no_ambiguous(annotations: Annotations, keep: Bools, protocol: Protocol, not
     return np.ones_like(ambiguous)
 
 
-def _positive(annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes) -> Bools:
-    """The instances that stay after the rule for zero and negative lengths."""
+def _intervals(annotations: Annotations, protocol: Protocol, notes: Notes) -> Intervals:
+    if not protocol.ambiguous.startswith("drop"):
+        return {}
+    intervals = find_intervals(annotations, protocol)
+    if not intervals:
+        notes.warnings.append(
+            f"ambiguous={protocol.ambiguous} asks for Ambiguous intervals, and there are none: "
+            f"ambiguous_file (--ambiguous-file) names a file of them, such as Ambiguous_test.txt."
+        )
+    return intervals
+
+
+def _no_excluded_class(annotations: Annotations, protocol: Protocol) -> Bools:
+    """The instances whose class takes part.
+
+    Raises:
+        EvalError: for the name of a class that is not there.
+    """
+    for name in protocol.exclude_class:
+        if name not in annotations.labels:
+            raise EvalError(
+                f"Option exclude_class names {shown(name)}, which is no label of "
+                f"{annotations.source}{nearest(name, annotations.labels)}."
+            )
+    left_out = codes_of(annotations.labels, dict.fromkeys(protocol.exclude_class, 1), 0)
+    rows: Bools = left_out[annotations.label] == 0
+    return rows
+
+
+def _positive(
+    annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes
+) -> tuple[Floats, Floats, Bools]:
+    """Start and end, and which rows stay, after the rule for zero and negative lengths."""
     start, end = annotations.start, annotations.end
     if protocol.nonpositive_gt == "drop":
         notes.warn(
@@ -146,14 +182,51 @@ def _positive(annotations: Annotations, keep: Bools, protocol: Protocol, notes: 
             "instance of zero or negative length was dropped",
             "instances of zero or negative length were dropped",
         )
-        return end > start
+        return start, end, end > start
+    if protocol.nonpositive_gt == "swap":
+        notes.warn(
+            int((keep & (end < start)).sum()),
+            "instance ends before it starts (turned round)",
+            "instances end before they start (turned round)",
+        )
+        start, end = np.minimum(start, end), np.maximum(start, end)
     annotations.refuse_reversed(keep & (end < start), "nonpositive_gt=drop removes them")
     notes.warn(
         int((keep & (end == start)).sum()),
         "instance has zero length and stays as a positive that hardly anything reaches",
         "instances have zero length and stay as positives that hardly anything reaches",
     )
-    return np.ones_like(keep)
+    return start, end, np.ones_like(keep)
+
+
+def _no_repetition(
+    annotations: Annotations, keep: Bools, protocol: Protocol, notes: Notes
+) -> Bools:
+    """The instances that do not repeat an earlier one that stays, within the tolerance.
+
+    Source: sming256/OpenTAD@3dd7b03 opentad/evaluations/builder.py, remove_duplicate_annotations.
+    """
+    stays = np.ones_like(keep)
+    if protocol.dedup_gt is None:
+        return stays
+    earlier: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for i in np.flatnonzero(keep).tolist():
+        segment = float(annotations.start[i]), float(annotations.end[i])
+        others = earlier.setdefault((int(annotations.video[i]), int(annotations.label[i])), [])
+        if any(_within(segment, other, protocol.dedup_gt) for other in others):
+            stays[i] = False
+        else:
+            others.append(segment)
+    notes.warn(
+        int((~stays).sum()),
+        f"instance was removed: it repeats another within {protocol.dedup_gt} s",
+        f"instances were removed: they repeat others within {protocol.dedup_gt} s",
+    )
+    return stays
+
+
+def _within(one: tuple[float, float], other: tuple[float, float], tolerance: float) -> bool:
+    return abs(one[0] - other[0]) <= tolerance and abs(one[1] - other[1]) <= tolerance
 
 
 def _describe_truth(truth: Truth, notes: Notes) -> None:

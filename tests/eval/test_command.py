@@ -16,7 +16,11 @@ import pytest
 import wtal_eval
 from wtal_eval import EvalError, Report, evaluate, read_detections, run, write_detections
 from wtal_eval.__main__ import main
+from wtal_eval.options import OPTIONS
+from wtal_eval.protocols import Protocol
+from wtal_eval.ranking import Ranking
 from wtal_eval.tables import class_frame, summary_frame
+from wtal_eval.truth import Truth
 
 KEYS = ["version", "protocol", "counts", "tiou", "map", "averages", "headline"]
 KEYS += ["per_class", "video_level", "baselines", "errors", "warnings"]
@@ -151,30 +155,112 @@ def test_every_option_of_the_command_reaches_the_protocol(
     good, _, truth = files
     excluded, target = tmp_path / "excluded.txt", tmp_path / "eval.json"
     excluded.write_text("# mislabelled\n\n w \r\n")
-    options = {
+    intervals = tmp_path / "Ambiguous_test.txt"
+    intervals.write_text("v 100 110")
+    options: dict[str, Any] = {
         "subset": "test",
         "tiou": ".3,.5",
-        "unknown_videos": "ignore",
+        "headline": "@0.5",
+        "match": "first",
+        "overlap": "hull",
+        "overlap_test": "gt",
+        "ap": "sum",
         "ties": "first",
+        "precision": "float32",
+        "zero_union": "no-match",
+        "grid": "16/25",
+        "grid_units": "snippets",
+        "grid_detections": "cut",
+        "ambiguous": "drop-fp",
+        "ambiguous_file": str(intervals),
+        "exclude_videos": str(excluded),
+        "exclude_class": "jump",
+        "unknown_videos": "ignore",
         "unknown_labels": "ignore",
         "invalid_detections": "swap",
         "nonpositive_gt": "drop",
-        "zero_union": "no-match",
-        "ambiguous": "class",
+        "dedup_gt": 0.001,
+        "cliff_as_diving": "detections",
+        "assume_fps": 30.0,
+        "time_scale": 1.2,
+        "time_offset": 0.32,
+        "end_offset": -0.64,
+        "nms": 0.5,
+        "length_offset": 1.0,
+        "score_norm": "max",
+        "max_per_video": 100,
         "video_ap": "interpolated",
     }
-    arguments = words(good, truth, "--exclude-videos", excluded, "--json", target)
+    assert list(options) == list(OPTIONS)
+    document = json.loads(truth.read_text())
+    document["database"]["v"]["fps"] = 25
+    truth.write_text(json.dumps(document))
+    arguments = words(good, truth, "--json", target)
     for option, value in options.items():
-        arguments += ["--" + option.replace("_", "-"), value]
+        arguments.append(f"--{option.replace('_', '-')}={value}")
     assert main(arguments) == 0
     protocol = json.loads(target.read_text())["protocol"]
     assert protocol == {
         "name": "thumos14",
-        "headline": "0.1:0.7",
-        "exclude_videos": ["w"],
         **options,
         "tiou": [0.3, 0.5],
+        "exclude_videos": ["w"],
+        "exclude_class": ["jump"],
     }
+
+
+def test_diagnostic_options_are_named_in_every_output(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, _, truth = files
+    target = tmp_path / "eval.json"
+    assert main(words(good, truth, "--time-scale", "1.2", "--nms", ".7", "--json", target)) == 0
+    line = "Diagnosis only, the detections were changed: time_scale=1.2, nms=0.7."
+    assert f"warning: {line}\n" in capsys.readouterr().out
+    assert line in json.loads(target.read_text())["warnings"]
+
+
+def test_the_ceiling_is_two_rows(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, _, truth = files
+    target = tmp_path / "eval.json"
+    arguments = words(good, truth, "--ceiling", "--ceiling-grid", "100/25", "--tiou", ".8,.9")
+    assert main([*arguments, "--json", str(target)]) == 0
+    printed = capsys.readouterr().out
+    # [0, 10] on a grid of 4 s: outward [0, 12], rounded [0, 8]; [20, 30]: [20, 32] and [20, 32].
+    assert re.search(r"instances widened to the grid +100\.00 +0\.00\n", printed)
+    assert re.search(r"instances rounded to the grid +100\.00 +0\.00\n", printed)
+    baselines = json.loads(target.read_text())["baselines"]
+    assert list(baselines) == ["whole_video", "ceiling_outward", "ceiling_rounded"]
+
+
+def test_video_scores_of_a_file_replace_those_of_the_result(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, weak, truth = files
+    path = tmp_path / "scores.json"
+    for document in ({"v": {"run": 0.9}}, {"video_scores": {"v": {"run": 0.9}}}):
+        path.write_text(json.dumps(document))
+        assert main(words(good, truth, "--video-scores", path)) == 0
+        assert "(video_scores): mAP 50.00" in capsys.readouterr().out
+    assert main(words(good, weak, truth, "--video-scores", path)) == 1
+    assert "expected one result file" in capsys.readouterr().err
+    path.write_text(json.dumps({"v": {"run": None}}))
+    assert main(words(good, truth, "--video-scores", path)) == 1
+    assert "video 'v', label 'run', score is null" in capsys.readouterr().err
+
+
+def test_an_analysis_becomes_the_part_errors(files: tuple[Path, Path, Path]) -> None:
+    class Counted:
+        def __init__(self, ranking: Ranking, truth: Truth, protocol: Protocol) -> None:
+            self.figures = [len(ranking.score), len(truth.instances), protocol.name]
+
+        def to_json(self) -> dict[str, Any]:
+            return {"figures": self.figures}
+
+    report = run(files[:1], files[2], analyse=Counted)
+    assert report.to_json()["errors"] == {"figures": [2, 2, "thumos14"]}
 
 
 def test_run_gives_a_report_of_every_file(files: tuple[Path, Path, Path]) -> None:

@@ -51,7 +51,7 @@ def warned(evaluation: Evaluation, words: str) -> bool:
         (b'{"results": {"v" []}}', "Expected ':' at byte 17"),
         (b"{'results': {}}", "Expected a key in double quotes at byte 1"),
         (b'{"r\xc3\xa9sultats": nothing}', "at byte 15"),
-        (b"hello", "Expected a JSON object at byte 0"),
+        (b"hello", "line 1, number of fields is 1, expected 5: video start end classid score"),
         (b"[]", "Expected a JSON object at byte 0"),
         (b'\xef\xbb\xbf{"results": !', "at byte 15"),
         (b'{"version": "1"}', "key 'results' is missing; found 'version'"),
@@ -78,8 +78,10 @@ def test_a_file_that_is_no_result_json_is_named_with_the_byte_or_key(
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(EvalError, match=r"absent\.json cannot be read: No such file"):
         read_detections(tmp_path / "absent.json")
-    with pytest.raises(EvalError, match="is a folder"):
+    with pytest.raises(EvalError, match=r"is a folder without detclasslist\.txt"):
         read_annotations(tmp_path)
+    with pytest.raises(EvalError, match="is a folder; expected a result file; are the two names"):
+        read_detections(tmp_path)
     with pytest.raises(EvalError, match="cannot be read"):
         read_annotations("a\0b")
 
@@ -139,6 +141,7 @@ def test_a_repeated_key_is_an_error(tmp_path: Path) -> None:
         (detection(start=False), "segment is [False, 10], expected [start, end]"),
         (detection(start="soon"), "segment is ['soon', 10], expected [start, end]"),
         (detection(start="nan"), "segment is ['nan', 10], expected [start, end]"),
+        (detection(start="1_0"), "segment is ['1_0', 10], expected [start, end]"),
         (detection() | {"segment": [1]}, "segment is [1], expected [start, end]"),
         (detection() | {"segment": [1, 2, 3]}, "segment is [1, 2, 3], expected [start, end]"),
         (detection() | {"segment": "12"}, "segment is '12', expected [start, end]"),
@@ -489,3 +492,53 @@ def test_one_instance_of_one_class_in_one_video_works() -> None:
 def test_a_label_in_one_video_is_no_candidate_in_another() -> None:
     found = evaluate(result(w=[detection()]), truth(instance(), w=[instance(20, 30)]))
     assert found.map[0] == 0.0
+
+
+def test_intervals_that_a_preset_asks_for_and_does_not_find_are_a_warning() -> None:
+    for protocol in ("thumos14-evalkit", "thumos14-evalkit-2014", "snippet-grid", "wtalc"):
+        found = evaluate(result(detection()), truth(instance()), protocol)
+        assert warned(found, "asks for Ambiguous intervals, and there are none")
+        assert warned(found, "--ambiguous-file")
+    assert not warned(evaluate(result(detection()), truth(instance())), "Ambiguous")
+
+
+def test_raw_proposals_are_a_warning_of_per_instance_matching() -> None:
+    rows = [detection(0, 10 + k / 10, 1 - k / 100) for k in range(10)]
+    raw = evaluate(result(*rows), truth(instance()), "thumos14-evalkit")
+    assert warned(raw, "90 % of the detections overlap a better one of their video and class")
+    assert not warned(evaluate(result(*rows), truth(instance())), "overlap a better one")
+    once = evaluate(result(*rows), truth(instance()), "thumos14-evalkit", nms=0.5)
+    assert not warned(once, "overlap a better one")
+
+
+def test_a_reversed_instance_may_be_turned_round_as_the_evalkit_does() -> None:
+    database = truth(instance(10, 0))
+    found = evaluate(result(detection()), database, nonpositive_gt="swap")
+    assert found.map[0] == 1.0
+    assert warned(found, "1 instance ends before it starts (turned round)")
+    kit = evaluate(result(detection(10, 0)), database, "thumos14-evalkit")
+    assert kit.map[0] == 1.0
+
+
+def test_instances_that_repeat_another_within_the_tolerance_can_be_removed() -> None:
+    database = truth(
+        instance(),
+        instance(0.0005, 10),
+        instance(0.002, 10),
+        instance(label="jump"),
+        w=[instance()],
+    )
+    found = evaluate(result(detection()), database, dedup_gt=1e-3)
+    assert found.counts["instances"] == 4
+    assert warned(found, "1 instance was removed: it repeats another within 0.001 s")
+    assert evaluate(result(detection()), database, dedup_gt=0).counts["instances"] == 5
+
+
+def test_an_excluded_class_is_not_in_the_mean_and_a_misspelt_one_is_an_error() -> None:
+    database = truth(instance(), instance(20, 30, "jump"))
+    rows = result(detection(), detection(20, 30, label="jump"))
+    found = evaluate(rows, database, exclude_class=["jump"])
+    assert [one.label for one in found.per_class] == ["run"]
+    assert found.counts["detections_kept"] == 1
+    with pytest.raises(EvalError, match=r"exclude_class names 'jumb', .* did you mean 'jump'"):
+        evaluate(rows, database, exclude_class=["jumb"])

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 import wtal_eval.nms
-from wtal_eval.nms import Arithmetic, SoftMethod, hard_nms, soft_nms
+import wtal_eval.soft_nms
+from wtal_eval.nms import hard_nms
+from wtal_eval.overlap import Arithmetic
+from wtal_eval.soft_nms import SoftMethod, soft_nms
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -585,3 +588,35 @@ def test_soft_nms_keeps_the_published_numbers(pmil: Proposals, options: Any, n_k
     expected = per_group(pmil.groups, one_group)
     assert ids.tolist() == np.concatenate([ids for ids, _ in expected]).tolist()
     assert lowered.tolist() == pytest.approx([x for _, xs in expected for x in xs], abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gaussian", "linear", "bmn"])
+@pytest.mark.parametrize("arithmetic", ["exact", "compiled"])
+@pytest.mark.parametrize("max_num", [None, 7])
+def test_small_and_large_groups_are_decided_alike(
+    method: SoftMethod, arithmetic: Arithmetic, max_num: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for N in (1, 40, 300):
+        starts = np.round(rng.uniform(0, 30, N), 1)
+        ends = starts + np.round(rng.exponential(2.0, N), 1)  # ties, duplicates, some of no length
+        scores = np.round(rng.uniform(-0.1, 1, N), 2)
+        groups = rng.integers(0, 3, N)
+        found = []
+        for small in (0, 100_000):
+            monkeypatch.setattr(wtal_eval.soft_nms, "_SMALL_GROUP", small)
+            found.append(
+                soft_nms(
+                    starts,
+                    ends,
+                    scores,
+                    groups,
+                    method=method,
+                    t1=0.2,
+                    t2=0.01,
+                    max_num=max_num,
+                    arithmetic=arithmetic,
+                )
+            )
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-6)

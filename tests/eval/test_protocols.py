@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from wtal_eval import EvalError, Protocol, evaluate
-from wtal_eval.protocols import PRESETS, parse_grid, resolve
+from wtal_eval.options import OPTIONS, parse_grid, parse_snippet
+from wtal_eval.protocols import AVERAGES, PRESETS, resolve
 
 
 def test_thresholds_are_the_decimals_as_written() -> None:
@@ -62,8 +64,8 @@ def test_floats_of_the_caller_are_used_as_given() -> None:
         ({"tie": "last"}, "Option tie is unknown; did you mean 'ties'"),
         ({"name": "mine"}, "Option name is unknown"),
         ({"headline": "0.2:0.4"}, "Option headline is '0.2:0.4'"),
-        ({"exclude_videos": "v"}, "exclude_videos is 'v'; expected a list"),
-        ({"exclude_videos": [1]}, "expected a list of video ids"),
+        ({"exclude_videos": "v"}, "exclude_videos is 'v'; expected a list of names"),
+        ({"exclude_videos": [1]}, "expected a list of names"),
     ],
 )
 def test_a_wrong_option_is_named(overrides: dict[str, Any], words: str) -> None:
@@ -108,3 +110,78 @@ def test_the_printed_line_names_every_option_once() -> None:
     assert line.startswith("thumos14: subset=test ")
     assert "exclude_videos=2" in line
     assert all(f" {option}=" in line for option in protocol.to_json() if option != "name")
+
+
+def test_every_field_of_a_protocol_is_an_option_of_the_commands() -> None:
+    assert [field.name for field in fields(Protocol)] == ["name", *OPTIONS]
+    assert all(option.help and not option.help.endswith(".") for option in OPTIONS.values())
+
+
+def test_no_preset_changes_the_detections() -> None:
+    assert all(protocol.diagnostics() == {} for protocol in PRESETS.values())
+    changed = resolve("thumos14", {"time_scale": 1.2, "max_per_video": 10, "ap": "sum"})
+    assert changed.diagnostics() == {"time_scale": 1.2, "max_per_video": 10}
+
+
+def test_presets_are_under_their_names_and_quote_a_figure_of_their_grid() -> None:
+    for name, protocol in PRESETS.items():
+        assert protocol.name == name
+        members = AVERAGES.get(protocol.headline, ())
+        assert set(members) <= set(protocol.tiou)
+    assert PRESETS["thumos14-evalkit-2014"].tiou == parse_grid(".1:.1:.5")
+    assert PRESETS["multithumos"].tiou == parse_grid(".1:.1:.9")
+
+
+def test_a_grid_is_frames_over_fps_or_off() -> None:
+    assert parse_snippet("16/25") == (16, 25)
+    assert parse_snippet("off") is None
+    for text in ("16", "16/0", "-16/25", "16/25/2", "nan/25", "inf/25", "", "a/b", 16):
+        with pytest.raises(EvalError, match=r"Option grid is .*; expected FRAMES/FPS"):
+            resolve("thumos14", {"grid": text})
+
+
+def test_a_grid_of_a_preset_can_be_switched_off() -> None:
+    assert resolve("snippet-grid", {"grid": "off"}).grid == "off"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("nms", 0, "a tIoU of .001 to 1"),
+        ("nms", 1.5, "a tIoU of .001 to 1"),
+        ("nms", "half", "a tIoU of .001 to 1"),
+        ("dedup_gt", -1, "seconds, 0 or more"),
+        ("assume_fps", 0, "frames per second above 0"),
+        ("time_scale", -1, "a factor above 0"),
+        ("time_scale", float("nan"), "a factor above 0"),
+        ("time_offset", float("inf"), "seconds"),
+        ("end_offset", True, "seconds"),
+        ("length_offset", -1, "seconds, 0 or more"),
+        ("max_per_video", 0, "a number of detections, 1 or more"),
+        ("max_per_video", 2.5, "a number of detections, 1 or more"),
+        ("headline", "@half", "or a threshold such as @0.5"),
+        ("match", "worst", "one of best, first, per-instance"),
+        ("exclude_class", "CliffDiving", "a list of names"),
+    ],
+)
+def test_a_number_outside_its_range_is_named(option: str, value: Any, expected: str) -> None:
+    with pytest.raises(EvalError) as caught:
+        resolve("thumos14", {option: value})
+    assert str(caught.value).startswith(f"Option {option} is ")
+    assert expected in str(caught.value)
+
+
+def test_the_headline_may_be_one_threshold() -> None:
+    truth = {"v": {"subset": "test", "annotations": [{"label": "run", "segment": [0, 10]}]}}
+    found = {"v": [{"label": "run", "segment": [0, 6], "score": 1}]}
+    result = evaluate({"results": found}, {"database": truth}, headline="@0.6")
+    assert result.headline == ("@0.6", 1.0)
+    off_grid = evaluate({"results": found}, {"database": truth}, headline="@0.61")
+    assert off_grid.headline[0] == "all"
+
+
+def test_the_reference_names_every_preset_and_option() -> None:
+    reference = Path(__file__).parents[2] / "eval" / "README.md"
+    text = reference.read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in PRESETS)
+    assert all(f"`{name}`" in text for name in OPTIONS)

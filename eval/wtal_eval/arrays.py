@@ -1,0 +1,110 @@
+"""Detections as arrays: of the caller, or of an `.npz` file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wtal_eval.columns import Detections
+from wtal_eval.faults import EvalError, shown
+from wtal_eval.json_files import MAX_BYTES
+from wtal_eval.segments import Floats, Ints
+
+FIELDS = ("video", "label", "start", "end", "score")
+
+
+def are_columns(source: Mapping[str, Any]) -> bool:
+    """Whether a mapping holds one array per field, and not the JSON form."""
+    return "results" not in source and set(FIELDS) <= set(source)
+
+
+def from_columns(columns: Mapping[str, ArrayLike | Sequence[str]], source: str) -> Detections:
+    """Detections from one array per field.
+
+    Args:
+        columns: `video` and `label` hold names, or codes with the names in `videos` and `labels`;
+            `start`, `end` (seconds) and `score` hold numbers. float64 is not copied, other types
+            are converted once.
+        source: name for messages.
+
+    Example:
+        >>> columns = {"video": ["v", "v"], "label": ["Run", "Jump"], "start": [0, 1]}
+        >>> found = from_columns(columns | {"end": [4, 9], "score": [0.5, 0.7]}, "arrays")
+        >>> found.labels, found.label
+        (('Jump', 'Run'), array([1, 0]))
+
+    Raises:
+        EvalError: if an array is missing, does not fit the others or has the wrong type.
+    """
+    missing = [field for field in FIELDS if field not in columns]
+    if missing:
+        raise EvalError(f"{source}: array {missing[0]!r} is missing; expected {', '.join(FIELDS)}.")
+    videos, video = _coded(columns, "video", "videos", source)
+    labels, label = _coded(columns, "label", "labels", source)
+    return Detections(
+        videos=videos,
+        labels=labels,
+        video=video,
+        label=label,
+        start=_numbers(columns["start"], "start", source),
+        end=_numbers(columns["end"], "end", source),
+        score=_numbers(columns["score"], "score", source),
+        source=source,
+    )
+
+
+def read_npz(path: Path) -> Detections:
+    """Read an `.npz` file with the arrays of `from_columns`. Nothing in it is unpickled.
+
+    Raises:
+        EvalError: if it is no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise EvalError(f"{path} unpacks to {size} bytes; expected at most {MAX_BYTES}.")
+        with np.load(path, allow_pickle=False) as arrays:
+            columns = {
+                name: arrays[name] for name in (*FIELDS, "videos", "labels") if name in arrays
+            }
+    except EvalError:
+        raise
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise EvalError(f"{path} cannot be read as .npz: {error}.") from None
+    return from_columns(columns, str(path))
+
+
+def _coded(
+    columns: Mapping[str, Any], field: str, names_field: str, source: str
+) -> tuple[tuple[str, ...], Ints]:
+    values = np.asarray(columns[field])
+    names = columns.get(names_field)
+    if values.dtype.kind == "O" and all(isinstance(name, str) for name in values.flat):
+        values = values.astype(str)
+    if values.ndim == 1 and (values.dtype.kind == "U" or not len(values)):
+        known, codes = np.unique(values.astype(str, copy=False), return_inverse=True)
+        return tuple(known.tolist()), codes
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer) or names is None:
+        raise EvalError(
+            f"{source}: {field} has type {values.dtype} and shape {values.shape}; expected (N,) "
+            f"names, or (N,) whole numbers with the names in {names_field!r}."
+        )
+    texts = np.asarray(names)
+    if texts.ndim != 1 or (texts.dtype.kind != "U" and len(texts)):
+        raise EvalError(f"{source}: {names_field} is {shown(names)}; expected a list of names.")
+    return tuple(texts.tolist()), values
+
+
+def _numbers(values: ArrayLike, field: str, source: str) -> Floats:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu" and array.size:
+        raise EvalError(f"{source}: {field} has type {array.dtype}; expected numbers.")
+    numbers: Floats = array.astype(np.float64, copy=False)
+    return numbers
