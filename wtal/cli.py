@@ -11,19 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wtal_eval.protocols import (
-    Ambiguous,
-    InvalidDetections,
-    NonpositiveGt,
-    Ties,
-    UnknownLabels,
-    UnknownVideos,
-    VideoAp,
-    ZeroUnion,
-)
-
 if TYPE_CHECKING:
     from wtal.train import TrainResult
+    from wtal_eval import Report
     from wtal_features import FeatureStore
 
 app = typer.Typer(
@@ -168,97 +158,36 @@ def localize(
 
 @app.command(
     name="eval",
-    epilog="Example: wtal eval runs/basnet/detections.json annotations.json --protocol thumos14",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+    epilog="Example: wtal eval runs/basnet annotations.json --protocol thumos14",
 )
-def evaluate(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DETECTIONS... ANNOTATIONS",
-            help="Result files or run folders (several: mean and sd), then the annotation file.",
-        ),
-    ],
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="thumos14 or activitynet.")
-    ] = "thumos14",
-    subset: Annotated[str | None, typer.Option("--subset", help="Subset to score.")] = None,
-    tiou: Annotated[
-        str | None, typer.Option("--tiou", help="Thresholds: .5 or .1,.3 or .5:.05:.95.")
-    ] = None,
-    exclude_videos: Annotated[
-        Path | None, typer.Option("--exclude-videos", help="Ids to leave out, one a line.")
-    ] = None,
-    unknown_videos: Annotated[
-        UnknownVideos | None,
-        typer.Option("--unknown-videos", help="Detections outside the subset."),
-    ] = None,
-    unknown_labels: Annotated[
-        UnknownLabels | None,
-        typer.Option("--unknown-labels", help="Labels not annotated anywhere."),
-    ] = None,
-    ties: Annotated[
-        Ties | None, typer.Option("--ties", help="Of equal scores, which ranks first.")
-    ] = None,
-    invalid_detections: Annotated[
-        InvalidDetections | None,
-        typer.Option("--invalid-detections", help="Those with end < start."),
-    ] = None,
-    nonpositive_gt: Annotated[
-        NonpositiveGt | None, typer.Option("--nonpositive-gt", help="Instances of no length.")
-    ] = None,
-    zero_union: Annotated[
-        ZeroUnion | None, typer.Option("--zero-union", help="Whether two empty segments match.")
-    ] = None,
-    ambiguous: Annotated[
-        Ambiguous | None, typer.Option("--ambiguous", help="What the label Ambiguous means.")
-    ] = None,
-    video_ap: Annotated[
-        VideoAp | None, typer.Option("--video-ap", help="AP of the video-level ranking.")
-    ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Print AP per class.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write every figure as JSON.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Score detections against annotations, beside the trivial whole-video baseline."""
-    with _problems(debug):
-        import wtal_eval
-        from wtal.readings import count_readings
-        from wtal_eval import EvalError
+def evaluate(context: typer.Context) -> None:
+    """Score detections or runs against annotations, beside the trivial whole-video baseline.
 
-        if len(files) < 2:
-            raise EvalError("Name at least one result file or run, and then the annotation file.")
-        *results, annotations = files
-        runs = [folder for path in results if path.is_dir() for folder in _runs(path)]
-        detections = [
-            file
-            for path in results
-            for file in ([f / "detections.json" for f in _runs(path)] if path.is_dir() else [path])
-        ]
-        excluded = None if exclude_videos is None else wtal_eval.read_video_list(exclude_videos)
-        report = wtal_eval.run(
-            detections,
-            annotations,
-            protocol,
-            subset=subset,
-            tiou=tiou,
-            exclude_videos=excluded,
-            unknown_videos=unknown_videos,
-            unknown_labels=unknown_labels,
-            ties=ties,
-            invalid_detections=invalid_detections,
-            nonpositive_gt=nonpositive_gt,
-            zero_union=zero_union,
-            ambiguous=ambiguous,
-            video_ap=video_ap,
-        )
-        by_file = dict(zip(detections, report.evaluations, strict=True))
-        for folder in runs:
-            count_readings(folder, by_file[folder / "detections.json"])
-        if json_file is not None:
-            report.write_json(json_file)
-        print(report.text(per_class=per_class), end="")
+    The options are the evaluator's own; `wtal eval --help` lists them.
+    """
+    from wtal_eval.command import main as command
+
+    runs: dict[str, Path] = {}
+    words: list[str] = []
+    for word in context.args:
+        folders = _runs(Path(word)) if _is_run(Path(word)) else []
+        found = {str(folder / "detections.json"): folder for folder in folders}
+        runs |= found
+        words += list(found) or [word]
+
+    def count(report: Report) -> None:
+        from wtal.readings import count_readings
+
+        for evaluation in report.evaluations:
+            if evaluation.source in runs:
+                count_readings(runs[evaluation.source], evaluation)
+
+    with _problems("--debug" in words):
+        code = command(words, prog="wtal eval", on_report=count)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(epilog="Example: wtal doctor store --annotations thumos14.json")
@@ -466,6 +395,11 @@ def _runs(path: Path) -> list[Path]:
     if (path / "config.yaml").exists() or not seeds:
         return [path]
     return sorted(seeds, key=lambda folder: (len(folder.name), folder.name))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a word of the command line names a run or a sweep, rather than a file."""
+    return path.is_dir() and ((path / "config.yaml").exists() or any(path.glob("seed-*")))
 
 
 def _seeds(text: str) -> list[int]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from wtal_eval.columns import Detections as Detections
     from wtal_eval.comparison import ProtocolComparison as ProtocolComparison
     from wtal_eval.comparison import compare_protocols as compare_protocols
+    from wtal_eval.diagnosis import Diagnosis as Diagnosis
+    from wtal_eval.diagnosis import diagnose as diagnose
     from wtal_eval.evaluation import Evaluation as Evaluation
     from wtal_eval.evaluation import evaluate as evaluate
     from wtal_eval.faults import EvalError as EvalError
@@ -28,16 +30,22 @@ if TYPE_CHECKING:
     from wtal_eval.protocols import Protocol as Protocol
     from wtal_eval.report import Report as Report
     from wtal_eval.report import run as run
+    from wtal_eval.significance import Comparison as Comparison
+    from wtal_eval.significance import compare as compare
 
 _HOMES = {
     "Annotations": "columns",
-    "ProtocolComparison": "comparison",
+    "Comparison": "significance",
     "Detections": "columns",
+    "Diagnosis": "diagnosis",
     "EvalError": "faults",
     "Evaluation": "evaluation",
     "Protocol": "protocols",
+    "ProtocolComparison": "comparison",
     "Report": "report",
+    "compare": "significance",
     "compare_protocols": "comparison",
+    "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "read_annotations": "io",
     "read_detections": "io",

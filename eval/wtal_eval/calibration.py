@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from wtal_eval.errors import judge
 from wtal_eval.faults import EvalError, printable, shown
+from wtal_eval.judging import judge
 from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
 from wtal_eval.segments import Bools, Floats, Ints

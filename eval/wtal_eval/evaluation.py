@@ -32,6 +32,10 @@ class Analysis(typing.Protocol):
         """The part as plain lists, dicts, text and numbers."""
         ...
 
+    def text(self) -> str:
+        """The part as tables for a terminal."""
+        ...
+
 
 Analyse: TypeAlias = Callable[[Ranking, Truth, Protocol], Analysis]
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wtal_eval.errors import (
+from wtal_eval.faults import EvalError, shown
+from wtal_eval.judging import (
     Judged,
     judge,
     normalised_ap_per_class,
     normalised_precision,
     thresholds_of,
 )
-from wtal_eval.faults import EvalError, shown
 from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
 from wtal_eval.segments import Bools, Floats, Ints

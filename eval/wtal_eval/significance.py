@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wtal_eval.columns import Annotations, Detections
-from wtal_eval.errors import Judged, judge
 from wtal_eval.faults import EvalError, printable, shown
 from wtal_eval.io import Source, read_annotations, read_detections
+from wtal_eval.judging import Judged, judge
 from wtal_eval.notes import Notes
 from wtal_eval.options import AVERAGES, headline_threshold
 from wtal_eval.protocols import Protocol, resolve

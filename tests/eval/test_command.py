@@ -15,7 +15,7 @@ import pytest
 
 import wtal_eval
 from wtal_eval import EvalError, Report, evaluate, read_detections, run, write_detections
-from wtal_eval.__main__ import main
+from wtal_eval.command import main
 from wtal_eval.options import OPTIONS
 from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
@@ -318,7 +318,7 @@ def in_a_fresh_interpreter(code: str) -> str:
 def test_importing_the_package_loads_neither_numpy_nor_pandas_nor_torch() -> None:
     heavy = "{'numpy', 'pandas', 'torch', 'wtal', 'wtal_features'} & set(sys.modules)"
     assert in_a_fresh_interpreter(f"import sys, wtal_eval; print({heavy})") == "set()"
-    everything = "from wtal_eval import evaluate, run; import wtal_eval.__main__"
+    everything = "from wtal_eval import evaluate, run; import wtal_eval.command"
     assert in_a_fresh_interpreter(f"import sys; {everything}; print({heavy})") == "{'numpy'}"
 
 

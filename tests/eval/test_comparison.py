@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wtal_eval import compare_protocols
-from wtal_eval.__main__ import main
+from wtal_eval.command import main
 from wtal_eval.protocols import PRESETS
 
 

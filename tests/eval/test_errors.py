@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from wtal_eval import EvalError, evaluate, read_annotations, read_detections
 from wtal_eval.columns import Annotations, Detections
-from wtal_eval.errors import CAUSES, ERRORS, KINDS, ErrorAnalysis, analyse, diagnose, judge
+from wtal_eval.diagnosis import diagnose
+from wtal_eval.errors import CAUSES, ERRORS, KINDS, ErrorAnalysis, analyse
+from wtal_eval.judging import judge
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import PRESETS, Protocol, resolve
 from wtal_eval.ranking import Ranking, select_detections

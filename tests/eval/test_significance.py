@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import wtal_eval.significance
 from wtal_eval import Detections, EvalError, evaluate, read_annotations, read_detections
-from wtal_eval.errors import judge
+from wtal_eval.judging import judge
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import resolve
 from wtal_eval.ranking import select_detections

@@ -178,8 +178,21 @@ def test_localize_refuses_one_file_for_several_runs(data: Data, tmp_path: Path) 
 
 
 def test_eval_needs_two_files_and_tells_a_missing_one(data: Data, tmp_path: Path) -> None:
-    assert "at least one result file" in sentence("eval", data.annotations)
+    assert "the following arguments are required" in wtal("eval", data.annotations, code=2)
     assert "gone.json" in sentence("eval", tmp_path / "gone.json", data.annotations)
+
+
+def test_eval_diagnoses_draws_and_compares(data: Data, tmp_path: Path) -> None:
+    run = trained(data, tmp_path / "run")
+    wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    said = wtal("eval", run, data.annotations, "--errors", "--plots", tmp_path / "plots")
+    assert "localization" in said
+    assert "calibration" in said
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 5
+    same = run / "detections.json"
+    said = wtal("eval", run, data.annotations, "--versus", same, "--resamples", "20")
+    assert "0.00" in said
+    assert "evalkit" in wtal("eval", run, data.annotations, "--compare-protocols")
 
 
 def test_usage_errors_exit_with_2(data: Data) -> None:

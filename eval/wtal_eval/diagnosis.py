@@ -1,0 +1,91 @@
+"""A whole diagnosis: the errors, where they happen, what the scores are worth; and its plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wtal_eval import calibration, sensitivity
+from wtal_eval.calibration import Calibration
+from wtal_eval.errors import ErrorAnalysis, ErrorTies, analyse
+from wtal_eval.judging import thresholds_of
+from wtal_eval.protocols import Protocol
+from wtal_eval.ranking import Ranking
+from wtal_eval.scoring import score
+from wtal_eval.sensitivity import Sensitivity
+from wtal_eval.truth import Truth
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of it: what the errors are, on which instances they happen, what the scores are worth."""
+
+    errors: ErrorAnalysis
+    sensitivity: Sensitivity
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of the error analysis, `sensitivity` and `calibration`."""
+        return self.errors.to_json() | {
+            "sensitivity": self.sensitivity.to_json(),
+            "calibration": self.calibration.to_json(),
+        }
+
+    def text(self) -> str:
+        """The tables of all three, a blank line between them."""
+        return "\n".join([self.errors.text(), self.sensitivity.text(), self.calibration.text()])
+
+
+def diagnose(
+    ranking: Ranking, truth: Truth, protocol: Protocol, *, error_ties: ErrorTies = "own"
+) -> Diagnosis:
+    """Errors, sensitivity and calibration, all at the thresholds of a diagnosis.
+
+    It has the form that `evaluate(..., analyse=diagnose)` asks for. The calibration is that at the
+    lowest of the thresholds, .5.
+
+    Args:
+        ranking: the detections that take part.
+        truth: the evaluated subset.
+        protocol: its rules.
+        error_ties: see `analyse`.
+    """
+    lowest = min(thresholds_of(protocol))
+    return Diagnosis(
+        analyse(ranking, truth, protocol, error_ties=error_ties),
+        sensitivity.analyse(ranking, truth, protocol),
+        calibration.analyse(ranking, truth, protocol, tiou=lowest),
+    )
+
+
+def draw(
+    found: Diagnosis, ranking: Ranking, truth: Truth, protocol: Protocol, folder: Path
+) -> list[Path]:
+    """Write the five pictures of a diagnosis into a folder that exists.
+
+    Args:
+        found: the diagnosis.
+        ranking: the detections it is of.
+        truth: the evaluated subset.
+        protocol: its rules.
+        folder: gets precision_recall, class_ap, error_profile, sensitivity and reliability, as PNG.
+
+    Raises:
+        EvalError: matplotlib is missing, or a file cannot be written.
+    """
+    from wtal_eval import plots
+
+    lowest = min(thresholds_of(protocol))
+    mean_ap = score(ranking, truth, protocol).ap.mean(axis=1)
+    ap = dict(zip(truth.classes, np.asarray(mean_ap).tolist(), strict=True))
+    curves = calibration.precision_recall(ranking, truth, protocol, tiou=lowest)
+    return [
+        plots.precision_recall(curves, folder / "precision_recall.png", tiou=lowest),
+        plots.class_bars(ap, folder / "class_ap.png", title="AP, mean over all thresholds"),
+        plots.error_profile(found.errors, folder / "error_profile.png"),
+        plots.sensitivity_bars(found.sensitivity, folder / "sensitivity.png"),
+        plots.reliability(found.calibration, folder / "reliability.png"),
+    ]
