@@ -366,6 +366,14 @@ def _problems(debug: bool) -> Iterator[None]:
             traceback.print_exc()
         print(f"error: {_sentence(error)}", file=sys.stderr)
         raise typer.Exit(1) from None
+    except RuntimeError as error:
+        # PyTorch has no class of its own for memory that the CPU lacks.
+        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_sentence(MemoryError())}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print(
             "interrupted: finished files are whole; the same command starts again.", file=sys.stderr
@@ -377,7 +385,10 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     if isinstance(error, MemoryError):
-        return "Out of memory; a smaller train.batch_size or data.cache_mb helps."
+        return (
+            "Out of memory, on the GPU if there is one; -o train.batch_size=8, "
+            "-o data.max_snippets=1000, -o data.cache_mb=0 or --device cpu helps."
+        )
     return str(error)
 
 

@@ -1,3 +1,5 @@
+"""The folder of real data, for tests that compare with published figures."""
+
 from __future__ import annotations
 
 import os

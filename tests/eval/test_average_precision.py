@@ -1,3 +1,5 @@
+"""Matching and average precision by closed forms and edge cases."""
+
 from __future__ import annotations
 
 from typing import Any

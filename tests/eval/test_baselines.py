@@ -1,3 +1,5 @@
+"""The trivial whole-video rows."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Video-level mAP, top-1 and hit@k by hand."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Presets, options and grids, and what they refuse."""
+
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields

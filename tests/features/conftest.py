@@ -1,3 +1,5 @@
+"""Small stores that the tests of this room share."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,3 +1,5 @@
+"""What `check_store` finds in a store, and what it leaves alone."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path

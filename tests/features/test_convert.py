@@ -1,3 +1,5 @@
+"""Every layout of the field, converted; faults are named and the rest goes on."""
+
 import json
 import os
 import zipfile

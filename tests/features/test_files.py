@@ -1,3 +1,5 @@
+"""Whole files or none, bounded reads, one run per folder."""
+
 import errno
 import os
 import pickle

@@ -1,3 +1,5 @@
+"""`python -m wtal_features`: exit codes and what is printed."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""A video name is one file inside the folder, and never that of another name."""
+
 import unicodedata
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Arrays that lie about themselves, and arrays that do not."""
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Hostile pickles are refused by name and leave no trace; object arrays of numbers are read."""
+
 import builtins
 import os
 import pickle

@@ -1,3 +1,5 @@
+"""Opening and reading a store: streams, time base, and every fault by name."""
+
 import json
 import time
 import unicodedata

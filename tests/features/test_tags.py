@@ -1,3 +1,5 @@
+"""Tags in and out, with every fault at its line."""
+
 import csv
 import unicodedata
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A store that was stopped anywhere goes on to the same bytes."""
+
 import errno
 import json
 import os

@@ -1,6 +1,8 @@
 """The commands on good and bad input: exit codes, one sentence, nothing lost."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.synthetic import make_store
+from wtal import train as training
+from wtal.checkpoint import STATE_FILE, load_state
 from wtal.cli import app
 
 SMALL = ("-o", "model.hidden_dim=8", "-o", "train.batch_size=4", "-o", "train.steps=4")
@@ -260,3 +264,59 @@ def test_convert_makes_a_store_that_trains(data: Data, tmp_path: Path) -> None:
 def test_convert_never_guesses_the_time_base(data: Data, tmp_path: Path) -> None:
     (data.store / "manifest.json").unlink()
     assert "fps" in sentence("convert", data.store, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried ...")])
+def test_a_lack_of_memory_names_the_settings_that_help(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "train_step", fails)
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    line = sentence(*base, "--out", tmp_path / "r")
+    assert "train.batch_size" in line
+    assert "--device cpu" in line
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves = [0]
+    real = os.replace
+
+    def full_after_the_first_state(source: str, target: str) -> None:
+        saves[0] += str(target).endswith("checkpoint.safetensors")
+        if saves[0] > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full_after_the_first_state)
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "r")
+    base = ("train", data.config, *files, *SMALL, "-o", "train.checkpoint_every=2")
+    assert "No space is left" in sentence(*base)
+    monkeypatch.undo()
+    assert load_state(tmp_path / "r" / STATE_FILE).step == 2
+    assert not list((tmp_path / "r").rglob(".wtal-tmp-*"))
+    assert "trained after 4 steps" in wtal(*base, "--resume")
+
+
+def test_hostile_labels_and_names_stay_text(data: Data, tmp_path: Path) -> None:
+    hostile = '"</script><img onerror=x>"'
+    data.tags.write_text(data.tags.read_text().replace("Jump", hostile.replace('"', "")))
+    run = trained(data, tmp_path / "run")
+    wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    scores = json.loads((run / "detections.json").read_text())["video_scores"]
+    assert "</script><img onerror=x>" in next(iter(scores.values()))
+    data.tags.write_text("video,label\n../../outside,Jump\n")
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    assert "path separator" in sentence(*base, "--out", tmp_path / "r")
+
+
+def test_a_background_only_video_trains_beside_tagged_ones(data: Data, tmp_path: Path) -> None:
+    lines = data.tags.read_text().splitlines()
+    lines[1] = "video_000,,training"
+    data.tags.write_text("\n".join(lines) + "\n")
+    run = trained(data, tmp_path / "run")
+    assert (run / "model.safetensors").exists()
