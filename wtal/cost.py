@@ -53,8 +53,9 @@ def training_cost(lengths: Sequence[int], dim: int, n_classes: int, config: Conf
     rows = float(bins.mean()) * min(config.train.batch_size, len(bins))
     E, S = config.model.widths(dim)
     steps = config.train.total_steps(len(lengths))
-    flop = step_flop(rows, dim, E, S, n_classes)
-    parameters = dim * S + 3 * dim * E + 3 * E * E + E * (n_classes + 1)
+    flop = step_flop(rows, dim, E, S, n_classes, config.model.second_kernel)
+    second = config.model.second_kernel * E * E
+    parameters = dim * S + 3 * dim * E + second + E * (n_classes + 1)
     # Weights, gradients and two moments; then what the backward pass keeps of a batch.
     kept = rows * (dim + 3 * E + BRANCHES * 4 * E)
     cached = min(4.0 * dim * float(np.sum(lengths)), config.data.cache_mb * 2.0**20)
@@ -66,14 +67,14 @@ def training_cost(lengths: Sequence[int], dim: int, n_classes: int, config: Conf
     )
 
 
-def step_flop(rows: float, D: int, E: int, S: int, C: int) -> float:
+def step_flop(rows: float, D: int, E: int, S: int, C: int, second_kernel: int) -> float:
     """FLOP of the matrix products of one training step.
 
     The first convolution serves both branches and needs no gradient of its input; the second runs
     once per branch, forward, for its weights and for its input (wtal/temporal_conv.py).
     """
     first = 2 * 3 * D * E * 2
-    second = 2 * 3 * E * E * 3 * BRANCHES
+    second = 2 * second_kernel * E * E * 3 * BRANCHES
     classifier = 2 * E * (C + 1) * 3 * BRANCHES
     filtering = 2 * D * S * 2 + 2 * S * 3
     return rows * (first + second + classifier + filtering)

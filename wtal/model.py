@@ -31,6 +31,9 @@ class ModelConfig:
     """E. `auto` is the feature dim D, as published (2048 for 2048)."""
     filter_dim: int | Literal["auto"] = "auto"
     """Width of the filtering module. `auto` is D/4, as published (512 for 2048)."""
+    second_kernel: Literal[1, 3] = 1
+    """Width of the second convolution. 3 is the published one, for videos stretched to 750 bins; at
+    native length the same reach in seconds needs less (docs/decisions/0006)."""
     dropout: float = 0.7
     """Applied to the embedding before the classifier, in training."""
 
@@ -130,7 +133,9 @@ class BaSNet(nn.Module):
         self.filter_in = Linear(feature_dim, S, generator)
         self.filter_out = Linear(S, 1, generator)
         self.conv1 = TemporalConv(feature_dim, E, generator)
-        self.conv2 = TemporalConv(E, E, generator)
+        self.conv2 = (
+            TemporalConv(E, E, generator) if config.second_kernel == 3 else Linear(E, E, generator)
+        )
         self.classifier = Linear(E, n_classes + 1, generator, bias=False)
 
     def forward(
@@ -175,7 +180,10 @@ class BaSNet(nn.Module):
     def _embed(self, first_NE: Tensor, gaps: Tensor) -> Tensor:
         """Output of the first convolution -> embedding H."""
         first_NE = F.leaky_relu(first_NE, inplace=True)
-        second_NE = conv(first_NE, self.conv2.weight_3DE, self.conv2.bias_E, gaps)
+        if isinstance(self.conv2, TemporalConv):
+            second_NE = conv(first_NE, self.conv2.weight_3DE, self.conv2.bias_E, gaps)
+        else:
+            second_NE = self.conv2(first_NE)  # what the zero rows become is never read
         return F.leaky_relu(second_NE, inplace=True)
 
     def _classify(self, h_NE: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -7,6 +7,7 @@ from wtal.errors import WtalError
 from wtal.model import BaSNet, ModelConfig, dropout
 
 SMALL = ModelConfig(hidden_dim=12, filter_dim=6)
+PUBLISHED = ModelConfig(hidden_dim=12, filter_dim=6, second_kernel=3)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -24,20 +25,22 @@ def batch(lengths: tuple[int, ...], D: int = 8) -> tuple[torch.Tensor, torch.Ten
 
 
 def test_the_published_shape_has_26_262_529_parameters() -> None:
-    net = BaSNet(2048, 20, ModelConfig(), generator())
+    net = BaSNet(2048, 20, ModelConfig(second_kernel=3), generator())
     assert sum(p.numel() for p in net.parameters()) == 26_262_529
 
 
-def test_what_stands_at_padding_changes_nothing() -> None:
-    net = network()
+@pytest.mark.parametrize("config", [SMALL, PUBLISHED])
+def test_what_stands_at_padding_changes_nothing(config: ModelConfig) -> None:
+    net = network(config=config)
     x_BTD, mask_BT = batch((7, 3, 1))
     other_BTD = x_BTD.masked_fill(~mask_BT.unsqueeze(2), torch.nan)
     for clean, dirty in zip(net(x_BTD, mask_BT), net(other_BTD, mask_BT), strict=True):
         torch.testing.assert_close(clean, dirty, rtol=0, atol=0)
 
 
-def test_a_video_in_a_batch_equals_the_video_alone() -> None:
-    net = network()
+@pytest.mark.parametrize("config", [SMALL, PUBLISHED])
+def test_a_video_in_a_batch_equals_the_video_alone(config: ModelConfig) -> None:
+    net = network(config=config)
     x_BTD, mask_BT = batch((7, 3, 1))
     together = net(x_BTD, mask_BT)
     for b, n in enumerate((7, 3, 1)):
@@ -47,8 +50,9 @@ def test_a_video_in_a_batch_equals_the_video_alone() -> None:
             assert not all_videos[b, n:].any()
 
 
-def test_the_suppression_branch_alone_equals_that_of_both_branches() -> None:
-    net = network()
+@pytest.mark.parametrize("config", [SMALL, PUBLISHED])
+def test_the_suppression_branch_alone_equals_that_of_both_branches(config: ModelConfig) -> None:
+    net = network(config=config)
     x_BTD, mask_BT = batch((5, 2))
     both = net(x_BTD, mask_BT)
     attention_BT, cas_BTC = net.suppressed(x_BTD, mask_BT)
@@ -80,6 +84,16 @@ def test_training_needs_a_generator_and_repeats_with_it() -> None:
     first = net(x_BTD, mask_BT, generator(3)).cas_supp_BTC
     assert torch.equal(first, net(x_BTD, mask_BT, generator(3)).cas_supp_BTC)
     assert not torch.equal(first, net(x_BTD, mask_BT, generator(4)).cas_supp_BTC)
+
+
+@pytest.mark.parametrize(("kernel", "reach"), [(1, 1), (3, 2)])
+def test_a_snippet_reaches_as_far_as_the_kernels_say(kernel: int, reach: int) -> None:
+    net = network(config=ModelConfig(hidden_dim=12, second_kernel=kernel))  # type: ignore[arg-type]
+    x_BTD, mask_BT = batch((9,))
+    before = net.suppressed(x_BTD, mask_BT)[1]
+    x_BTD[0, 4] += 1
+    changed_T = (net.suppressed(x_BTD, mask_BT)[1] != before).any(2)[0]
+    assert changed_T.nonzero().flatten().tolist() == list(range(4 - reach, 4 + reach + 1))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.7])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from wtal.bench import lengths, localize, memory, nms, startup, step
+from wtal.bench import evaluation, lengths, localize, memory, nms, startup, step
 from wtal.bench.rows import HEADER, Plan, Row, line, machine_and_versions, write_rows
 from wtal.errors import WtalError
 
 __all__ = ["HEADER", "PIECES", "Row", "line", "run", "write_rows"]
 
 PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
+    "eval": evaluation.measure,
     "help": startup.measure,
     "localize": localize.measure,
     "nms": nms.measure,

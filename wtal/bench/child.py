@@ -1,8 +1,8 @@
-"""Child processes: run them with this process's import path, and read their peak memory.
+"""Child processes: run them with this process's import path, and read what they took.
 
-As a script, `child.py COMMAND...`, it runs the command and prints its peak memory in MB. This step
-between is needed: Linux counts the memory of the process that forks into the peak of the child, so
-the forking process has to be small.
+As a script, `child.py COMMAND...`, it runs the command and prints its CPU seconds and its peak
+memory in MB. This step between is needed: Linux counts the memory of the process that forks into
+the peak of the child, so the forking process has to be small.
 """
 
 from __future__ import annotations
@@ -35,19 +35,29 @@ def peak_rss_mb(command: Sequence[str]) -> float:
     Raises:
         WtalError: it did not end with 0.
     """
-    return float(run_child([sys.executable, __file__, *command]).split()[-1])
+    return cpu_and_peak(command)[1]
+
+
+def cpu_and_peak(command: Sequence[str]) -> tuple[float, float]:
+    """CPU seconds, user and system, of a command and its own children; its peak memory in MB.
+
+    Raises:
+        WtalError: it did not end with 0.
+    """
+    cpu, peak = run_child([sys.executable, __file__, *command]).split()
+    return float(cpu), float(peak)
 
 
 def main() -> None:
-    """Run the command of the arguments and print its peak memory."""
+    """Run the command of the arguments and print what it took."""
     import resource  # not on Windows, where only these figures are missing
 
     done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
-    sys.stdout.write(f"{peak * unit / 1e6}\n")
+    sys.stdout.write(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss * unit / 1e6}\n")
 
 
 if __name__ == "__main__":

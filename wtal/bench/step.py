@@ -153,7 +153,7 @@ def products_alone(listed: Sequence[Product], dtype: torch.dtype) -> Callable[[]
 def training_step(shape: Shape, precision: str) -> Callable[[], None]:
     """A function that takes one step of `wtal.train`, the next one at each call."""
     draw = torch.Generator().manual_seed(0)
-    network = BaSNet(shape.D, shape.C, ModelConfig(), draw)
+    network = BaSNet(shape.D, shape.C, ModelConfig(second_kernel=3), draw)
     criterion = Criterion(LossConfig(), Compat(), shape.C)
     optimizer = torch.optim.Adam(network.parameters(), weight_decay=5e-4, fused=True)
     batch = Batch(

@@ -1,0 +1,372 @@
+"""Broken files: each gives a result or exactly one error of one line, never anything else.
+
+Files are made and damaged from a seed. A failure prints the seed and both files; `check_one(seed)`
+repeats it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from wtal_eval import EvalError, Evaluation, read_annotations, read_detections, run
+from wtal_eval.protocols import PRESETS
+
+Draw: TypeAlias = np.random.Generator
+CPU_S = 2.0  # for one pair of files; they take milliseconds
+LONGEST_MESSAGE = 2_000  # characters: five examples of a few values each
+
+LABELS = ("run", "long jump", "Sprung über den Kasten", "跳远")  # noqa: RUF001
+PROTOCOLS = tuple(PRESETS)
+# Values for any place of the tree.
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 7, 0.5, -0.0, 1e-320, 1e38, 1e308, -1e308, 10**30, 10**400,
+    math.nan, math.inf, -math.inf, "", "run", "test", "0.9", "nan", "1_0", " 7 ", "१२", "12",
+    "\ud800", "\u2028", "a\nb\x1b[31m\0", "<script>", "../../x", "x" * 100_000,
+    [], {}, [[]], [1], [1, 2], [2, 1], ["1", "2"], [1, 2, 3], [None, None], {"label": "run"},
+    {"0": 1}, [{"label": "run", "segment": [0, 1], "score": 0.5}],
+)  # fmt: skip
+ODD_KEYS = ("", "label", "score", "segment", "results", "database", "v0", "\u2028", "\ud800", "x" * 999)  # fmt: skip
+# Text for any place of the file.
+TOKENS = (
+    b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"1e308", b"9" * 400, b"9" * 5000,
+    b"-", b"+1", b"01", b".5", b"1.", b"0x10", b"null", b"true", b'"', b'""', b"'", b"\\", b"\\u",
+    b"\\ud800", b"\\u2028", b"\\x", b"{", b"}", b"[", b"]", b"{}", b"[]", b",", b":", b",,", b"//",
+    b"\x00", b"\x0b", b"\x1b", b"\x85", b"\xa0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf", b"\r\n", b"\r", b"\t", b" ", b"\xc2\xa0", b"[" * 300, b"[" * 100_000,
+    b'{"a":' * 300, b'{"a":' * 50_000, b"]" * 300, b"PK\x03\x04", b'"label": "run", ', b"1 2",
+)  # fmt: skip
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object as the list of its members, which may repeat a key."""
+
+
+def make_files(draw: Draw) -> tuple[Pairs, Pairs]:
+    """Annotations and detections of a few videos."""
+    database, results = Pairs(), Pairs()
+    for v in range(draw.integers(1, 5)):
+        instances = [row(draw) for _ in range(draw.integers(0 if v else 1, 5))]
+        entry = Pairs([("subset", "test"), ("annotations", instances)])
+        if draw.random() < 0.7:
+            entry.insert(0, ("duration", 60.5))
+        if draw.random() < 0.2:
+            entry.append(("fps", 25))
+        database.append((f"v{v}", entry))
+        if draw.random() < 0.9:
+            found = [Pairs([*row(draw), ("score", score(draw))]) for _ in range(draw.integers(6))]
+            results.append((f"v{v}", found))
+    annotations = Pairs([("version", "made"), ("database", database)])
+    detections = Pairs([("version", "made"), ("results", results), ("external_data", Pairs())])
+    if draw.random() < 0.3:
+        scores = Pairs([("v0", Pairs([("run", 0.5), ("long jump", 0.25)]))])
+        detections.append(("video_scores", scores))
+    return annotations, detections
+
+
+def row(draw: Draw) -> Pairs:
+    start, length = draw.integers(20), draw.integers(10)
+    segment: list[Any] = [int(start), int(start + length) / 2 + int(start) / 2]
+    if draw.random() < 0.1:
+        segment = [str(time_s) for time_s in segment]
+    return Pairs(
+        [("label", LABELS[draw.integers(2 + 2 * (draw.random() < 0.1))]), ("segment", segment)]
+    )
+
+
+def score(draw: Draw) -> Any:
+    return [round(draw.random(), 1), int(draw.integers(-1, 2)), float(draw.normal())][
+        draw.integers(3)
+    ]
+
+
+def as_text(value: Any, *, ascii_only: bool = True, indent: str = "") -> str:
+    """JSON of a tree of Pairs; dictionaries and everything inside them as `json` writes them."""
+    if isinstance(value, Pairs):
+        members = (f"{json.dumps(k)}:{indent}{as_text(v, ascii_only=ascii_only)}" for k, v in value)
+        return "{" + indent + f",{indent}".join(members) + indent + "}"
+    if type(value) is list:
+        rows = (as_text(v, ascii_only=ascii_only) for v in value)
+        return "[" + f",{indent}".join(rows) + "]"
+    return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def places(value: Any) -> Iterator[tuple[Any, int]]:
+    """Every place of a tree, as a container and the position in it."""
+    if isinstance(value, list):
+        for i, member in enumerate(value):
+            yield value, i
+            yield from places(member[1] if isinstance(value, Pairs) else member)
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from places(member)
+
+
+# Mutations of the tree
+
+
+def put(container: Any, i: int, value: Any) -> None:
+    container[i] = (container[i][0], value) if isinstance(container, Pairs) else value
+
+
+def replace_value(container: Any, i: int, draw: Draw) -> None:
+    put(container, i, ODD_VALUES[draw.integers(len(ODD_VALUES))])
+
+
+def delete(container: Any, i: int, draw: Draw) -> None:
+    del container[i]
+
+
+def repeat(container: Any, i: int, draw: Draw) -> None:
+    container.insert(draw.integers(len(container) + 1), container[i])
+
+
+def repeat_with_another_value(container: Any, i: int, draw: Draw) -> None:
+    repeat(container, i, draw)
+    replace_value(container, i, draw)
+
+
+def rename(container: Any, i: int, draw: Draw) -> None:
+    if isinstance(container, Pairs):
+        container[i] = (ODD_KEYS[draw.integers(len(ODD_KEYS))], container[i][1])
+
+
+def add(container: Any, i: int, draw: Draw) -> None:
+    value = ODD_VALUES[draw.integers(len(ODD_VALUES))]
+    key = ODD_KEYS[draw.integers(len(ODD_KEYS))]
+    container.insert(i, (key, value) if isinstance(container, Pairs) else value)
+
+
+def wrap(container: Any, i: int, draw: Draw) -> None:
+    value = container[i][1] if isinstance(container, Pairs) else container[i]
+    for _ in range(int(draw.choice([1, 2, 50]))):
+        value = [value] if draw.random() < 0.5 else Pairs([("label", value)])
+    put(container, i, value)
+
+
+def as_string(container: Any, i: int, draw: Draw) -> None:
+    value = container[i][1] if isinstance(container, Pairs) else container[i]
+    put(container, i, str(value))
+
+
+def shuffle(container: Any, i: int, draw: Draw) -> None:
+    members = [container[k] for k in draw.permutation(len(container))]
+    container[:] = members
+
+
+TREE_MUTATIONS: tuple[Callable[[Any, int, Draw], None], ...] = (
+    replace_value, replace_value, delete, repeat, repeat_with_another_value, rename, add, wrap,
+    as_string, shuffle,
+)  # fmt: skip
+
+
+def mutate_tree(tree: Pairs, draw: Draw) -> None:
+    for _ in range(int(draw.choice([1, 1, 1, 2, 5]))):
+        found = list(places(tree))
+        if found:
+            container, i = found[draw.integers(len(found))]
+            TREE_MUTATIONS[draw.integers(len(TREE_MUTATIONS))](container, i, draw)
+
+
+# Mutations of the text
+
+
+def mutate_bytes(data: bytes, draw: Draw) -> bytes:
+    for _ in range(int(draw.choice([1, 1, 1, 2, 4]))):
+        low, high = sorted(draw.integers(len(data) + 1, size=2).tolist())
+        kind = draw.integers(7)
+        if kind == 0:  # one bit
+            byte = min(low, len(data) - 1)
+            flipped = bytes([data[byte] ^ (1 << int(draw.integers(8)))]) if data else b""
+            data = data[:byte] + flipped + data[byte + 1 :]
+        elif kind == 1:  # one byte
+            data = data[:low] + draw.bytes(1) + data[low + 1 :]
+        elif kind == 2:  # the end is missing
+            data = data[:low]
+        elif kind == 3:  # a part is missing
+            data = data[:low] + data[min(high, low + 20) :]
+        elif kind == 4:  # a part is there twice
+            data = data[:high] + data[low:]
+        elif kind == 5:  # a token in between
+            data = data[:low] + TOKENS[draw.integers(len(TOKENS))] + data[low:]
+        else:  # a token in the place of a digit or mark
+            at = [k for k, byte in enumerate(data[:4000]) if byte in b'0123456789"[]{}:,']
+            spot = at[draw.integers(len(at))] if at else 0
+            data = data[:spot] + TOKENS[draw.integers(len(TOKENS))] + data[spot + 1 :]
+    return data
+
+
+def make_case(seed: int) -> tuple[bytes, bytes]:
+    """Annotation and result file, at least one of them damaged."""
+    draw = np.random.default_rng(seed)
+    trees = make_files(draw)
+    damaged = draw.choice([1, 2, 3], p=[0.45, 0.45, 0.1])  # bit 0: annotations, bit 1: detections
+    by_tree = draw.random() < 0.6
+    files = []
+    for bit, tree in enumerate(trees, 1):
+        if by_tree and damaged & bit:
+            mutate_tree(tree, draw)
+        text = as_text(tree, ascii_only=bool(draw.random() < 0.5))
+        data = text.encode("utf-8", "surrogatepass")
+        if damaged & bit and not by_tree:
+            data = mutate_bytes(data, draw)
+        files.append(data)
+    return files[0], files[1]
+
+
+# What must hold
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Ends a hang, where there are alarm signals; and counts CPU time everywhere."""
+
+    def ring(*_: object) -> None:
+        raise AssertionError(f"no end after {seconds} s")
+
+    started = time.process_time()
+    if hasattr(signal, "SIGALRM"):
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        if hasattr(signal, "SIGALRM"):
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+    assert time.process_time() - started < CPU_S
+
+
+def check_fraction(*values: float) -> None:
+    for value in values:
+        assert 0 <= value <= 1
+
+
+def check_figures(found: Evaluation) -> None:
+    """Every figure is a fraction and fits the others."""
+    count: dict[str, Any] = found.counts
+    classes = found.per_class
+    assert count["videos"] >= 1
+    assert count["classes"] == len(classes) >= 1
+    assert count["instances"] == sum(one.npos for one in classes) >= 1
+    assert count["detections_kept"] == sum(one.detections for one in classes)
+    assert 0 <= count["detections_kept"] <= count["detections_read"]
+    assert count["detections_zero_length"] <= count["detections_kept"]
+    for one in classes:
+        assert one.npos >= 1
+        check_fraction(*one.ap, *one.recall)
+        for recall in one.recall:
+            found_instances = recall * one.npos
+            assert abs(found_instances - round(found_instances)) < 1e-9
+            assert round(found_instances) <= min(one.npos, one.detections)
+        for ap, recall in zip(one.ap, one.recall, strict=True):
+            assert (ap > 0) == (recall > 0)
+    mean = np.mean([one.ap for one in classes], axis=0)
+    np.testing.assert_allclose(found.map, mean, rtol=0, atol=1e-12)
+    check_fraction(found.headline[1], *found.map, *found.averages.values())
+    for name, average in found.averages.items():
+        assert min(found.map) - 1e-12 <= average <= max(found.map) + 1e-12, name
+    for baseline in found.baselines.values():
+        check_fraction(*baseline.map, *baseline.averages.values())
+    level = found.video_level
+    if level is not None:
+        check_fraction(level.map, level.top1, level.hit3, level.avg_hit3)
+
+
+def members_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in members]
+    assert len(set(keys)) == len(keys), f"a key is repeated among {keys[:9]}"
+    return dict(members)
+
+
+def check_columns(annotations: Path, detections: Path) -> None:
+    """What was read is what the standard reader finds, number by number, and no key is repeated."""
+    truth, result = (
+        json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=members_once)
+        for path in (annotations, detections)
+    )
+    instances = [
+        (video, *fields)
+        for video, entry in truth["database"].items()
+        for fields in map(plain_row, entry["annotations"])
+    ]
+    found = [
+        (video, *fields)
+        for video, rows in result["results"].items()
+        for fields in map(plain_row, rows)
+    ]
+    assert columns(read_annotations(annotations)) == instances
+    read = read_detections(detections)
+    scored = zip(columns(read), read.score.tolist(), strict=True)
+    scores = [float(row["score"]) for rows in result["results"].values() for row in rows]
+    assert list(scored) == list(zip(found, scores, strict=True))
+
+
+def plain_row(row: Any) -> tuple[str, float, float]:
+    start, end = row["segment"]
+    return row["label"], float(start), float(end)
+
+
+def columns(read: Any) -> list[tuple[str, str, float, float]]:
+    return [
+        (read.videos[video], read.labels[label], start, end)
+        for video, label, start, end in zip(
+            read.video.tolist(), read.label.tolist(), read.start.tolist(), read.end.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def check_one(seed: int, folder: Path) -> bool:
+    """Whether the files of a seed give a result; anything but that or one clear error fails."""
+    annotations, detections = folder / "truth.json", folder / "found.json"
+    files = make_case(seed)
+    annotations.write_bytes(files[0])
+    detections.write_bytes(files[1])
+    options = {"subset": "test", "unknown_labels": ("error", "ignore")[seed % 2]}
+    try:
+        with at_most(20):
+            report = run([detections], annotations, PROTOCOLS[seed % len(PROTOCOLS)], **options)
+            json.dumps(report.to_json(), allow_nan=False)
+            report.text(per_class=True).encode()
+        check_figures(report.evaluations[0])
+        check_columns(annotations, detections)
+    except EvalError as error:
+        check_message(str(error), folder)
+        return False
+    except BaseException as error:
+        error.add_note(f"seed {seed}")
+        error.add_note(f"annotations: {files[0][:3000]!r}")
+        error.add_note(f"detections: {files[1][:3000]!r}")
+        raise
+    return True
+
+
+def check_message(message: str, folder: Path) -> None:
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+    assert len(message) < LONGEST_MESSAGE
+    assert str(folder) in message or "Option" in message
+
+
+def check_many(seeds: range, folder: Path) -> None:
+    results = sum(check_one(seed, folder) for seed in seeds)
+    assert 0.1 * len(seeds) < results < 0.9 * len(seeds)  # both ways out are taken
+
+
+def test_five_hundred_damaged_files_give_a_result_or_one_error(tmp_path: Path) -> None:
+    check_many(range(500), tmp_path)
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_files_give_a_result_or_one_error(tmp_path: Path) -> None:
+    check_many(range(500, 10_500), tmp_path)
