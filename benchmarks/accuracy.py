@@ -31,7 +31,7 @@ from wtal.environment import machine
 from wtal.inputs import read_labels, videos_of
 from wtal.localize import Localizer
 from wtal.results import write_results
-from wtal.train import train
+from wtal.training import train
 from wtal_eval import evaluate
 from wtal_features import open_store
 from wtal_features.files import write_json

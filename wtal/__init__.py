@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wtal.api import train as train
     from wtal.localize import Localizer as Localizer
 
-_HOMES = {"Localizer": "wtal.localize", "train": "wtal.api"}
+_HOMES = {"Localizer": "wtal.localize", "train": "wtal.api"}  # no module may have such a name
 
 __all__ = ["__version__", *_HOMES]
 

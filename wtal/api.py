@@ -9,8 +9,8 @@ import torch
 
 from wtal.config import Config, load_config
 from wtal.inputs import read_labels
-from wtal.train import TrainResult, run_seeds
-from wtal.train import train as train_one
+from wtal.training import TrainResult, run_seeds
+from wtal.training import train as train_one
 from wtal_features import open_store
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from wtal.train import TrainResult
+    from wtal.training import TrainResult
     from wtal_eval import Report
     from wtal_features import FeatureStore
 
@@ -438,7 +438,7 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
     if results[-1].interrupted:
         _say("Run the same command with --resume to continue.", quiet)
     if sweep and len(results) > 1:
-        from wtal.train import summarise
+        from wtal.training import summarise
 
         _say(f"mean and sd over {len(results)} seeds ({out}/summary.json):", quiet)
         for name, value in summarise(range(len(results)), results)["figures"].items():

@@ -18,7 +18,7 @@ from wtal.readings import count_readings
 from wtal.results import DETECTIONS_FILE, write_results
 from wtal.schedule import numpy_generator
 from wtal.timeline import Row, Segment, draw
-from wtal.train import train
+from wtal.training import train
 from wtal_eval import Annotations, Evaluation, read_annotations
 from wtal_features import FeatureStore, open_store
 

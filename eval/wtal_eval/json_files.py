@@ -2,7 +2,8 @@
 
 The standard reader builds the whole tree and silently keeps the last of two equal keys. Here the
 two outer levels are walked by hand and only the members go through the (compiled) standard reader:
-repeated keys are seen, and the objects of one member are freed before the next is read.
+repeated keys are seen, and the objects of one member are freed before the next is read. Inside a
+member a repeated key leaves more colons in the text than keys in the objects.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def read_members(path: Path, inner: str, visit: Callable[[str, Any], None]) -> d
         The other members of the outer object. `inner` is in it, as None, if it was found.
 
     Raises:
-        EvalError: if the file cannot be read, is not one JSON object, repeats a key on these two
-            levels, or if `inner` is there and is not an object.
+        EvalError: if the file cannot be read, is not one JSON object, repeats a key in any object,
+            or if `inner` is there and is not an object.
     """
     text = read_text(path, "a JSON file", keep_mark=True)
     # The mark is one character of the text, and three bytes of the file.
@@ -85,6 +86,8 @@ def read_text(path: Path, expected: str, *, keep_mark: bool = False) -> str:
 class _Walk:
     def __init__(self, path: Path, text: str, start: int) -> None:
         self.path, self.text, self.at = path, text, start
+        self.owner = "the file"  # of the objects that are read key by key
+        self._decode_carefully = json.JSONDecoder(object_pairs_hook=self._once).raw_decode
 
     def run(self, inner: str, visit: Callable[[str, Any], None]) -> dict[str, Any]:
         others: dict[str, Any] = {}
@@ -92,7 +95,7 @@ class _Walk:
             raise self.broken("Expected a JSON object", self.at)
         for key in self._keys("the file"):
             if key != inner:
-                others[key] = self._value()
+                others[key] = self._value_of(key, careful=True)
                 continue
             others[key] = None
             if self._peek() != "{":
@@ -101,7 +104,7 @@ class _Walk:
                     f"one member per video."
                 )
             for video in self._keys(repr(inner)):
-                visit(video, self._value())
+                visit(video, self._value_of(video))
         if self._peek():
             raise self.broken("Extra data after the object", self.at)
         return others
@@ -124,10 +127,7 @@ class _Walk:
                 raise self.broken("Expected a key in double quotes", self.at)
             key = self._value()
             if key in seen:
-                raise EvalError(
-                    f"{self.path}: key {shown(key)} is twice in {owner}; expected each key once, "
-                    f"because readers keep only the last."
-                )
+                raise self._twice(key, owner)
             seen.add(key)
             self._take(":")
             yield key
@@ -147,12 +147,50 @@ class _Walk:
             raise self.broken(f"Expected {mark!r}", self.at)
         self.at += 1
 
-    def _value(self) -> Any:
+    def _value_of(self, key: str, *, careful: bool = False) -> Any:
+        """The value that starts here, sure that none of its objects repeats a key.
+
+        Args:
+            key: whose value it is, for messages.
+            careful: whether to look at every object, which takes longer than counting colons.
+        """
+        self._peek()
+        start, self.owner = self.at, shown(key)
+        if not careful:
+            value = self._value()
+            # Also unequal for colons inside strings, and for objects deeper than a row's.
+            if self.text.count(":", start, self.at) == _keys_in(value):
+                return value
+            self.at = start
+        return self._value(self._decode_carefully)
+
+    def _value(self, decode: Callable[[str, int], tuple[Any, int]] = _decode) -> Any:
         self._peek()
         try:
-            value, self.at = _decode(self.text, self.at)
-        except json.JSONDecodeError:
+            value, self.at = decode(self.text, self.at)
+        except (json.JSONDecodeError, EvalError):
             raise
         except ValueError:  # Python refuses to convert integers of thousands of digits
             raise self.broken("A number with too many digits", self.at) from None
         return value
+
+    def _once(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(members)
+        if len(found) < len(members):
+            keys = [key for key, _ in members]
+            twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+            raise self._twice(twice, f"an object of {self.owner}")
+        return found
+
+    def _twice(self, key: str, owner: str) -> EvalError:
+        return EvalError(
+            f"{self.path}: key {shown(key)} is twice in {owner}; expected each key once, "
+            f"because readers keep only the last."
+        )
+
+
+def _keys_in(value: Any) -> int:
+    """Keys of an object and of the rows in its lists, or of the rows of a list; never too many."""
+    if type(value) is dict:
+        return len(value) + sum(map(_keys_in, (v for v in value.values() if type(v) is list)))
+    return sum(len(row) for row in value if type(row) is dict) if type(value) is list else 0

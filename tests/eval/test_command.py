@@ -259,6 +259,9 @@ def test_an_analysis_becomes_the_part_errors(files: tuple[Path, Path, Path]) -> 
         def to_json(self) -> dict[str, Any]:
             return {"figures": self.figures}
 
+        def text(self) -> str:
+            return str(self.figures)
+
     report = run(files[:1], files[2], analyse=Counted)
     assert report.to_json()["errors"] == {"figures": [2, 2, "thumos14"]}
 

@@ -6,9 +6,11 @@ repeats it.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ Draw: TypeAlias = np.random.Generator
 CPU_S = 2.0  # for one pair of files; they take milliseconds
 LONGEST_MESSAGE = 2_000  # characters: five examples of a few values each
 
-LABELS = ("run", "long jump", "Sprung über den Kasten", "跳远")  # noqa: RUF001
+LABELS = ("run", "long jump", "Sprung über den Kasten", "跳远")
 PROTOCOLS = tuple(PRESETS)
 # Values for any place of the tree.
 ODD_VALUES: tuple[Any, ...] = (
@@ -35,7 +37,9 @@ ODD_VALUES: tuple[Any, ...] = (
     [], {}, [[]], [1], [1, 2], [2, 1], ["1", "2"], [1, 2, 3], [None, None], {"label": "run"},
     {"0": 1}, [{"label": "run", "segment": [0, 1], "score": 0.5}],
 )  # fmt: skip
-ODD_KEYS = ("", "label", "score", "segment", "results", "database", "v0", "\u2028", "\ud800", "x" * 999)  # fmt: skip
+ODD_KEYS = (
+    "", "label", "score", "segment", "results", "database", "v0", "\u2028", "\ud800", "x" * 999,
+)  # fmt: skip
 # Text for any place of the file.
 TOKENS = (
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"1e308", b"9" * 400, b"9" * 5000,
@@ -54,8 +58,10 @@ class Pairs(list[tuple[str, Any]]):
 def make_files(draw: Draw) -> tuple[Pairs, Pairs]:
     """Annotations and detections of a few videos."""
     database, results = Pairs(), Pairs()
+    labels = LABELS[: draw.integers(1, len(LABELS) + 1)]
     for v in range(draw.integers(1, 5)):
-        instances = [row(draw) for _ in range(draw.integers(0 if v else 1, 5))]
+        own = labels if v == 0 else draw.choice(labels, draw.integers(4)).tolist()
+        instances = [row(label, draw) for label in own]
         entry = Pairs([("subset", "test"), ("annotations", instances)])
         if draw.random() < 0.7:
             entry.insert(0, ("duration", 60.5))
@@ -63,8 +69,9 @@ def make_files(draw: Draw) -> tuple[Pairs, Pairs]:
             entry.append(("fps", 25))
         database.append((f"v{v}", entry))
         if draw.random() < 0.9:
-            found = [Pairs([*row(draw), ("score", score(draw))]) for _ in range(draw.integers(6))]
-            results.append((f"v{v}", found))
+            found = draw.choice(labels, draw.integers(6)).tolist()
+            rows = [Pairs([*row(label, draw), ("score", score(draw))]) for label in found]
+            results.append((f"v{v}", rows))
     annotations = Pairs([("version", "made"), ("database", database)])
     detections = Pairs([("version", "made"), ("results", results), ("external_data", Pairs())])
     if draw.random() < 0.3:
@@ -73,7 +80,7 @@ def make_files(draw: Draw) -> tuple[Pairs, Pairs]:
     return annotations, detections
 
 
-def row(draw: Draw) -> Pairs:
+def row(label: str, draw: Draw) -> Pairs:
     start, length = draw.integers(20), draw.integers(10)
     segment: list[Any] = [int(start), int(start + length) / 2 + int(start) / 2]
     if draw.random() < 0.1:
@@ -122,6 +129,17 @@ def replace_value(container: Any, i: int, draw: Draw) -> None:
     put(container, i, ODD_VALUES[draw.integers(len(ODD_VALUES))])
 
 
+def nudge(container: Any, i: int, draw: Draw) -> None:
+    """Another number, label or list of numbers, such as an honest file might hold."""
+    value = container[i][1] if isinstance(container, Pairs) else container[i]
+    if type(value) in (int, float):
+        put(container, i, float(draw.choice([-1.0, 0.0, 1e-9, 0.25, 1.0, 10.0, 59.5, 1e38])))
+    elif isinstance(value, str) and value in LABELS:
+        put(container, i, LABELS[draw.integers(len(LABELS))])
+    elif type(value) is list and len(value) == 2:
+        put(container, i, sorted(draw.integers(20, size=2).tolist()))
+
+
 def delete(container: Any, i: int, draw: Draw) -> None:
     del container[i]
 
@@ -164,8 +182,8 @@ def shuffle(container: Any, i: int, draw: Draw) -> None:
 
 
 TREE_MUTATIONS: tuple[Callable[[Any, int, Draw], None], ...] = (
-    replace_value, replace_value, delete, repeat, repeat_with_another_value, rename, add, wrap,
-    as_string, shuffle,
+    replace_value, replace_value, nudge, nudge, nudge, delete, repeat, repeat_with_another_value,
+    rename, add, wrap, as_string, shuffle,
 )  # fmt: skip
 
 
@@ -183,7 +201,7 @@ def mutate_tree(tree: Pairs, draw: Draw) -> None:
 def mutate_bytes(data: bytes, draw: Draw) -> bytes:
     for _ in range(int(draw.choice([1, 1, 1, 2, 4]))):
         low, high = sorted(draw.integers(len(data) + 1, size=2).tolist())
-        kind = draw.integers(7)
+        kind = draw.choice(7, p=[0.15, 0.1, 0.1, 0.1, 0.1, 0.15, 0.3])
         if kind == 0:  # one bit
             byte = min(low, len(data) - 1)
             flipped = bytes([data[byte] ^ (1 << int(draw.integers(8)))]) if data else b""
@@ -201,7 +219,9 @@ def mutate_bytes(data: bytes, draw: Draw) -> bytes:
         else:  # a token in the place of a digit or mark
             at = [k for k, byte in enumerate(data[:4000]) if byte in b'0123456789"[]{}:,']
             spot = at[draw.integers(len(at))] if at else 0
-            data = data[:spot] + TOKENS[draw.integers(len(TOKENS))] + data[spot + 1 :]
+            digit = data[spot : spot + 1].isdigit() and draw.random() < 0.7
+            token = b"%d" % draw.integers(10) if digit else TOKENS[draw.integers(len(TOKENS))]
+            data = data[:spot] + token + data[spot + 1 :]
     return data
 
 
@@ -330,9 +350,9 @@ def check_one(seed: int, folder: Path) -> bool:
     """Whether the files of a seed give a result; anything but that or one clear error fails."""
     annotations, detections = folder / "truth.json", folder / "found.json"
     files = make_case(seed)
-    annotations.write_bytes(files[0])
-    detections.write_bytes(files[1])
-    options = {"subset": "test", "unknown_labels": ("error", "ignore")[seed % 2]}
+    write(annotations, files[0])
+    write(detections, files[1])
+    options: dict[str, Any] = {"subset": "test", "unknown_labels": ("error", "ignore")[seed % 2]}
     try:
         with at_most(20):
             report = run([detections], annotations, PROTOCOLS[seed % len(PROTOCOLS)], **options)
@@ -351,16 +371,21 @@ def check_one(seed: int, folder: Path) -> bool:
     return True
 
 
+def write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)  # to overwrite a file can be slow: the disk may wait for the old
+    path.write_bytes(data)
+
+
 def check_message(message: str, folder: Path) -> None:
     assert len(message.splitlines()) == 1
     assert message.isprintable()
     assert len(message) < LONGEST_MESSAGE
-    assert str(folder) in message or "Option" in message
+    assert str(folder) in message
 
 
 def check_many(seeds: range, folder: Path) -> None:
     results = sum(check_one(seed, folder) for seed in seeds)
-    assert 0.1 * len(seeds) < results < 0.9 * len(seeds)  # both ways out are taken
+    assert 0.1 < results / len(seeds) < 0.9  # both ways out are taken
 
 
 def test_five_hundred_damaged_files_give_a_result_or_one_error(tmp_path: Path) -> None:
@@ -370,3 +395,78 @@ def test_five_hundred_damaged_files_give_a_result_or_one_error(tmp_path: Path) -
 @pytest.mark.slow
 def test_ten_thousand_damaged_files_give_a_result_or_one_error(tmp_path: Path) -> None:
     check_many(range(500, 10_500), tmp_path)
+
+
+# Mutations that change nothing
+
+
+def reorder_and_extend(value: Any, draw: Draw, depth: int = 0) -> Any:
+    """Members of entries and rows in another order, and more of them under unknown keys.
+
+    The order of videos and of rows stays: it decides ties.
+    """
+    if not isinstance(value, Pairs):
+        return [reorder_and_extend(v, draw, depth) for v in value] if type(value) is list else value
+    members = [
+        (key, v if key == "video_scores" else reorder_and_extend(v, draw, depth + 1))
+        for key, v in value
+    ]
+    if depth == 1:  # the videos
+        return Pairs(members)
+    for n in range(draw.integers(3)):
+        members.append((f"unknown: {n}", ODD_VALUES[draw.integers(len(ODD_VALUES))]))
+    return Pairs([members[k] for k in draw.permutation(len(members))])
+
+
+def figures(folder: Path, protocol: str) -> dict[str, Any]:
+    found = run([folder / "found.json"], folder / "truth.json", protocol, subset="test").to_json()
+    found["counts"].pop("annotation_version")
+    return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_order_inside_objects_unknown_keys_and_white_space_change_no_figure(
+    seed: int, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(seed)
+    truth, found = make_files(draw)
+    protocol = PROTOCOLS[seed % len(PROTOCOLS)]
+    write(tmp_path / "truth.json", as_text(truth).encode())
+    write(tmp_path / "found.json", as_text(found).encode())
+    before = figures(tmp_path, protocol)
+    for _ in range(5):
+        for name, tree in (("truth", truth), ("found", found)):
+            white = str(draw.choice(["", " ", "\n", "\r\n", " \t\r\n"]))
+            changed = reorder_and_extend(tree, draw)
+            text = as_text(changed, ascii_only=bool(draw.random() < 0.5), indent=white)
+            mark = b"\xef\xbb\xbf" if draw.random() < 0.5 else b""
+            write(tmp_path / f"{name}.json", mark + text.encode("utf-8", "replace"))
+        assert figures(tmp_path, protocol) == before
+
+
+# Depth, which every place of the tree can have
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("which", ["truth", "found"])
+def test_any_depth_at_any_place_is_read_or_refused(
+    opening: str, which: str, tmp_path: Path
+) -> None:
+    closing = "]" if opening == "[" else "}"
+    trees = dict(zip(("truth", "found"), make_files(np.random.default_rng(5)), strict=True))
+    for name, tree in trees.items():
+        write(tmp_path / f"{name}.json", as_text(tree).encode())
+    deepest = sys.getrecursionlimit()
+    for number in range(len(list(places(trees[which])))):
+        tree = copy.deepcopy(trees[which])
+        container, i = list(places(tree))[number]
+        put(container, i, "HERE")
+        text = as_text(tree)
+        for depth in (deepest // 2, *range(deepest - 130, deepest, 13), 100_000):
+            nested = opening * depth + "0" + closing * depth
+            write(tmp_path / f"{which}.json", text.replace('"HERE"', nested).encode())
+            try:
+                report = run([tmp_path / "found.json"], tmp_path / "truth.json", subset="test")
+                report.text().encode()
+            except EvalError as error:
+                check_message(str(error), tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.synthetic import make_store
-from wtal import train as training
+from wtal import training
 from wtal.checkpoint import STATE_FILE, load_state
 from wtal.cli import app
 

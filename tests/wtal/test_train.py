@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.synthetic import CLASSES, make_store
-from wtal import train as training
+from wtal import training
 from wtal.checkpoint import MODEL_FILE, STATE_FILE, load_state
 from wtal.config import Config, load_config, resolved
 from wtal.data import FloatTD
@@ -22,7 +22,7 @@ from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels
 from wtal.localize import Localizer
 from wtal.schedule import TrainConfig, learning_rate
-from wtal.train import TrainResult, run_seeds, train
+from wtal.training import TrainResult, run_seeds, train
 from wtal.validation import hold_out
 from wtal_features import FeatureError, FeatureStore, open_store
 from wtal_features.files import lock

@@ -14,7 +14,7 @@ from wtal.compat import Compat
 from wtal.data import DataConfig, Sampler, TrainingVideos, bins_of
 from wtal.losses import Criterion, LossConfig
 from wtal.model import BaSNet, ModelConfig
-from wtal.train import train_step
+from wtal.training import train_step
 
 MEDIAN = 253  # snippets of a THUMOS14 training video
 SHARE_ABOVE_750 = 0.09  # of them

@@ -67,7 +67,7 @@ def measure(plan: Plan) -> Iterator[Row]:
         make_run(root / "run", dim)
         for name, n_videos in (("few", few), ("many", 10 * few)):
             make_store(root / name, n_videos, dim, generator)
-        imports = [sys.executable, "-c", "import wtal.train"]
+        imports = [sys.executable, "-c", "import wtal.training"]
         works = {
             "many": lambda: {"peak": _localize(root / "run", root / "many")},
             "few": lambda: {"peak": _localize(root / "run", root / "few")},
@@ -79,4 +79,4 @@ def measure(plan: Plan) -> Iterator[Row]:
     title = f"memory: localize {10 * few} videos, {dim} dims, peak RSS"
     yield plan.row(title, "MB", peaks["many"], f"{few} videos", peaks["few"])
     title = f"memory: train on {10 * few} videos, {dim} dims, {steps} steps, peak RSS"
-    yield plan.row(title, "MB", peaks["train"], "import wtal.train alone", peaks["imports"])
+    yield plan.row(title, "MB", peaks["train"], "import wtal.training alone", peaks["imports"])

@@ -20,7 +20,7 @@ from wtal.data import Batch
 from wtal.losses import Criterion, LossConfig
 from wtal.model import BaSNet, ModelConfig
 from wtal.temporal_conv import Packing
-from wtal.train import train_step
+from wtal.training import train_step
 
 TAPS = 3  # of each convolution
 BRANCHES = 2
@@ -151,7 +151,7 @@ def products_alone(listed: Sequence[Product], dtype: torch.dtype) -> Callable[[]
 
 
 def training_step(shape: Shape, precision: str) -> Callable[[], None]:
-    """A function that takes one step of `wtal.train`, the next one at each call."""
+    """A function that takes one step of `wtal.training`, the next one at each call."""
     draw = torch.Generator().manual_seed(0)
     network = BaSNet(shape.D, shape.C, ModelConfig(second_kernel=3), draw)
     criterion = Criterion(LossConfig(), Compat(), shape.C)
