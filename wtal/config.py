@@ -155,6 +155,10 @@ def _build(kind: type[T], tree: Any, where: str, prefix: str) -> T:
 def _nearest(key: str, prefix: str) -> str:
     """The sentence that ends an unknown-key error."""
     known = known_keys()
+    sections = [field.name for field in dataclasses.fields(Config)]
+    section = difflib.get_close_matches(key, sections, n=1)
+    if section and not prefix:
+        return f"; the nearest known section is '{section[0]}'."
     name = f"{prefix}.{key}" if prefix else key
     same_leaf = [k for k in known if k.rpartition(".")[2] == key]
     near = same_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -163,7 +167,7 @@ def _nearest(key: str, prefix: str) -> str:
         near = [k for k in known if near and k.rpartition(".")[2] == near[0]]
     if near:
         return f"; the nearest known one is '{near[0]}'."
-    return f"; known sections are {', '.join(f.name for f in dataclasses.fields(Config))}."
+    return f"; known sections are {', '.join(sections)}."
 
 
 def known_keys() -> list[str]:

@@ -45,6 +45,9 @@ def read_labels(tags: Path | None = None, annotations: Path | None = None) -> La
         raise WtalError(
             "Name the tags of the videos: either --tags FILE.csv or --annotations FILE.json."
         )
+    for path, suffix, flag in ((tags, ".json", "--annotations"), (annotations, ".csv", "--tags")):
+        if path is not None and path.suffix.lower() == suffix:
+            raise WtalError(f"{path} looks like the other kind of file; give it with {flag}.")
     if tags is not None:
         read = read_tags(tags)
         subsets = {video: read.subsets.get(video) for video in read.labels}

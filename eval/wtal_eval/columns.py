@@ -17,6 +17,8 @@ from wtal_eval.segments import Bools, Floats, Ints
 
 VideoScores = Mapping[str, Mapping[str, float]]
 
+LARGEST_TIME_S = 1e100  # lengths, their sums and times in snippets stay far from overflow
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Columns:
@@ -56,7 +58,7 @@ class _Columns:
         faults.raise_if_any()
 
     def __post_init__(self) -> None:
-        """Refuse columns that do not fit together, and values that are not finite."""
+        """Refuse columns that do not fit together, and values that nothing can be done with."""
         for name, codes, names in (
             ("video", self.video, self.videos),
             ("label", self.label, self.labels),
@@ -71,9 +73,12 @@ class _Columns:
                     f"{self.source}: {name} has type {values.dtype} and shape {values.shape}; "
                     f"expected float64 and shape ({len(self)},), one value for each video code."
                 )
-            bad = np.flatnonzero(~np.isfinite(values))
+            limit, expected = np.inf, "a finite number"
+            if name != "score":
+                limit, expected = LARGEST_TIME_S, f"a finite number below {LARGEST_TIME_S} s"
+            bad = np.flatnonzero(~(np.abs(values) < limit))  # NaN, too
             for i in bad[:EXAMPLES]:
-                faults.add(self.where(i), name, float(values[i]), "a finite number")
+                faults.add(self.where(i), name, float(values[i]), expected)
             faults.count += max(0, len(bad) - EXAMPLES)
         faults.raise_if_any()
 
@@ -108,7 +113,7 @@ class Annotations(_Columns):
         class_ids: number in evalkit detections -> label, of the list beside evalkit annotations.
 
     Raises:
-        EvalError: if the arrays do not fit together or hold NaN or infinity.
+        EvalError: if the arrays do not fit together, hold NaN or infinity, or times of 1e100 s.
     """
 
     subsets: tuple[str, ...]
@@ -119,13 +124,18 @@ class Annotations(_Columns):
     kind: ClassVar[str] = "instance"
 
     def __post_init__(self) -> None:
-        """Refuse columns that do not fit together, and values that are not finite."""
+        """Refuse columns that do not fit together, and values that nothing can be done with."""
         super().__post_init__()
         if not len(self.videos) == len(self.subsets) == len(self.durations):
             raise EvalError(
                 f"{self.source}: {len(self.videos)} videos, {len(self.subsets)} subsets and "
                 f"{len(self.durations)} durations; expected one of each per video."
             )
+        faults = Faults(self.source)
+        for i in np.flatnonzero(np.abs(self.durations) >= LARGEST_TIME_S).tolist():
+            where, expected = f"video {shown(self.videos[i])}", f"below {LARGEST_TIME_S} s"
+            faults.add(where, "duration", float(self.durations[i]), expected)
+        faults.raise_if_any()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,7 +148,7 @@ class Detections(_Columns):
         notes: warnings from reading.
 
     Raises:
-        EvalError: if the arrays do not fit together or hold NaN or infinity.
+        EvalError: if the arrays do not fit together, hold NaN or infinity, or times of 1e100 s.
     """
 
     score: Floats

@@ -230,7 +230,7 @@ def _require(top: Mapping[str, Any], wanted: str, other: str, other_kind: str, n
             f"{name}: no {wanted!r} but {other!r}: it looks like the {other_kind} file; "
             f"are the two files swapped?"
         )
-    found = ", ".join(repr(key) for key in list(top)[:5]) or "nothing"
+    found = ", ".join(shown(key) for key in list(top)[:5]) or "nothing"
     raise EvalError(f"{name}: key {wanted!r} is missing; found {found}.")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from wtal_eval import Detections, EvalError, Evaluation, evaluate, read_annotations, read_detections
+from wtal_eval.protocols import PRESETS
 
 
 def instance(start: Any = 0, end: Any = 10, label: Any = "run") -> dict[str, Any]:
@@ -114,6 +115,16 @@ def test_a_repeated_key_is_an_error(tmp_path: Path) -> None:
     path.write_text('{"results": {"v": [], "w": [], "v": []}}')
     with pytest.raises(EvalError, match=r"twice\.json: key 'v' is twice in 'results'"):
         read_detections(path)
+    path.write_text('{"results": {"v": [{"label": "a", "segment": [0, 1], "label": "b"}]}}')
+    with pytest.raises(EvalError, match="key 'label' is twice in an object of 'v'; expected"):
+        read_detections(path)
+    path.write_text('{"results": {"v": []}, "video_scores": {"v": {"a": 0.5, "b": 1, "a": 1}}}')
+    with pytest.raises(EvalError, match="key 'a' is twice in an object of 'video_scores'"):
+        read_detections(path)
+    entry = '{"subset": "train", "subset": "test", "url": "https://x", "annotations": []}'
+    path.write_text(f'{{"database": {{"v": {entry}}}}}')
+    with pytest.raises(EvalError, match="key 'subset' is twice in an object of 'v'"):
+        read_annotations(path)
     entry = '{"subset": "test", "annotations": []}'
     path.write_text(f'{{"database": {{"v": {entry}, "\\u0076": {entry}}}}}')
     with pytest.raises(EvalError, match=r"key 'v' is twice in 'database'"):
@@ -437,9 +448,25 @@ def test_negative_times_and_times_past_the_duration_are_used_and_counted() -> No
 
 def test_extreme_scores_and_times_are_used_as_they_are() -> None:
     rows = result(
-        detection(0, 10, 1e38), detection(20, 30, -5e-324), detection(-1e308, 1e308, -1e9)
+        detection(0, 10, 1e38), detection(20, 30, -5e-324), detection(-1e99, 1e99, -1e308)
     )
     assert evaluate(rows, truth(instance(), instance(20, 30))).map[-1] == 1.0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_times_whose_lengths_would_overflow_are_refused(preset: str) -> None:
+    with pytest.raises(
+        EvalError, match=r"detection 0 \(from 0\), end is 1e\+308, .* below 1e\+100 s"
+    ):
+        evaluate(result(detection(0, 1e308)), truth(instance()), preset, subset="test")
+    with pytest.raises(EvalError, match=r"instance 0 \(from 0\), start is -1e\+100, expected"):
+        evaluate(result(detection()), truth(instance(-1e100)), preset, subset="test")
+    database = truth(instance())
+    database["database"]["v"]["duration"] = 1e308
+    with pytest.raises(EvalError, match=r"video 'v', duration is 1e\+308, expected below 1e\+100"):
+        evaluate(result(detection()), database, preset, subset="test")
+    far = evaluate(result(detection(0, 9e99)), truth(instance(0, 9e99)), preset, subset="test")
+    assert far.map[0] == 1.0
 
 
 def test_exact_duplicates_are_counted() -> None:

@@ -125,8 +125,12 @@ def put(container: Any, i: int, value: Any) -> None:
     container[i] = (container[i][0], value) if isinstance(container, Pairs) else value
 
 
+def odd_value(draw: Draw) -> Any:
+    return copy.deepcopy(ODD_VALUES[draw.integers(len(ODD_VALUES))])  # it may be changed, too
+
+
 def replace_value(container: Any, i: int, draw: Draw) -> None:
-    put(container, i, ODD_VALUES[draw.integers(len(ODD_VALUES))])
+    put(container, i, odd_value(draw))
 
 
 def nudge(container: Any, i: int, draw: Draw) -> None:
@@ -159,7 +163,7 @@ def rename(container: Any, i: int, draw: Draw) -> None:
 
 
 def add(container: Any, i: int, draw: Draw) -> None:
-    value = ODD_VALUES[draw.integers(len(ODD_VALUES))]
+    value = odd_value(draw)
     key = ODD_KEYS[draw.integers(len(ODD_KEYS))]
     container.insert(i, (key, value) if isinstance(container, Pairs) else value)
 
@@ -414,7 +418,7 @@ def reorder_and_extend(value: Any, draw: Draw, depth: int = 0) -> Any:
     if depth == 1:  # the videos
         return Pairs(members)
     for n in range(draw.integers(3)):
-        members.append((f"unknown: {n}", ODD_VALUES[draw.integers(len(ODD_VALUES))]))
+        members.append((f"unknown: {n}", odd_value(draw)))
     return Pairs([members[k] for k in draw.permutation(len(members))])
 
 

@@ -135,6 +135,8 @@ def test_a_wrong_config_names_the_nearest_key(data: Data, tmp_path: Path) -> Non
         (("--tags", "gone.csv"), "gone.csv"),
         ((), "either --tags FILE.csv or --annotations FILE.json"),
         (("--tags", "TAGS", "--annotations", "ANNOTATIONS"), "either --tags"),
+        (("--tags", "ANNOTATIONS"), "give it with --annotations"),
+        (("--annotations", "TAGS"), "give it with --tags"),
         (("--tags", "TAGS", "--device", "warp"), "expected auto, cpu, cuda"),
         (("--tags", "TAGS", "--device", "cuda:7"), "PyTorch sees"),
         (("--tags", "TAGS", "--seeds", "1,x"), "expected whole numbers"),

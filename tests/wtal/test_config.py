@@ -57,7 +57,7 @@ def test_the_faithful_config_turns_every_quirk_on() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trian: {steps: 5}", "unknown key 'trian'; the nearest known one is 'train"),
+        ("trian: {steps: 5}", "unknown key 'trian'; the nearest known section is 'train'"),
         ("train: {step: 5}", r"unknown key 'train.step'; the nearest known one is 'train.steps'\."),
         ("steps: 5", r"unknown key 'steps'; the nearest known one is 'train.steps'\."),
         ("zzz: 5", "known sections are data, model, loss"),
