@@ -15,10 +15,10 @@ from wtal.errors import WtalError
 __all__ = ["HEADER", "PIECES", "Row", "line", "run", "write_rows"]
 
 PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
-    "eval": evaluation.measure,
     "help": startup.measure,
     "localize": localize.measure,
     "nms": nms.measure,
+    "eval": evaluation.measure,
     "lengths": lengths.measure,
     "memory": memory.measure,
     "step": step.measure,
