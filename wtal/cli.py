@@ -311,7 +311,7 @@ def demo(
 def bench(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="help, localize, nms, lengths, memory, step; none: all."),
+        typer.Argument(help="help, localize, nms, lengths, memory, step, eval; none: all."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write every figure as JSON.")

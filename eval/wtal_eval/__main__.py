@@ -1,8 +1,12 @@
 """`python -m wtal_eval`: the evaluator as a command, without the rest of the project."""
 
+import os
 import sys
 
-from wtal_eval.command import main
+# Nothing here multiplies matrices, and starting the threads for it is half of `import numpy`.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from wtal_eval.command import main  # noqa: E402 - the setting above counts only before NumPy
 
 if __name__ == "__main__":
     sys.exit(main())

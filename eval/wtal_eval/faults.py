@@ -4,10 +4,16 @@ from __future__ import annotations
 
 EXAMPLES = 5  # a broken exporter breaks every row alike: the first five tell the story
 LONGEST = 60  # characters of a value shown in a message
+LONGEST_MESSAGE = 2000  # characters; whoever quotes many or long names has its end cut
 
 
 class EvalError(ValueError):
     """Input or options that cannot be evaluated: what, where, and what is expected instead."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message to a length that can be read."""
+        cut = f"{message[: LONGEST_MESSAGE - 3]}..."
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else cut)
 
 
 def shown(value: object) -> str:

@@ -59,9 +59,9 @@ def test_an_assumed_rate_shifts_the_videos_that_have_another() -> None:
             evaluated([row(0, 1)], truth([0, 10], fps=fps), assume_fps=30)
 
 
-def test_times_that_become_infinite_are_refused() -> None:
-    with pytest.raises(EvalError, match="end is inf, expected a finite number"):
-        corrected(row(0, 1e305), time_scale=1e9)
+def test_times_that_grow_too_large_are_refused() -> None:
+    with pytest.raises(EvalError, match=r"end is 1e\+104, expected a finite number below"):
+        corrected(row(0, 1e95), time_scale=1e9)
 
 
 def test_nms_keeps_the_best_of_each_video_and_class_in_file_order() -> None:

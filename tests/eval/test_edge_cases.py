@@ -188,6 +188,14 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_a_message_that_quotes_many_or_long_names_is_cut() -> None:
+    database = truth(instance())
+    database["database"]["v"]["subset"] = "x" * 10**6
+    with pytest.raises(EvalError, match=r"subset 'test' is not there; .*x\.\.\.$") as caught:
+        evaluate(result(detection()), database)
+    assert len(str(caught.value)) == 2000
+
+
 def test_a_list_of_detections_that_is_no_list_is_an_error() -> None:
     with pytest.raises(EvalError, match="video 'v', its detections is 5, expected a list"):
         evaluate({"results": {"v": 5}}, truth(instance()))

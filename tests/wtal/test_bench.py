@@ -22,7 +22,7 @@ KEYS += ["ratio", "repeats", "spread", "machine"]
 CONVOLUTIONS = ("conv1", "conv2")
 
 
-STARTS_PROCESSES = ("memory", "step")
+STARTS_PROCESSES = ("eval", "memory", "step")
 BY_PIECE = [
     pytest.param(name, marks=[pytest.mark.slow] if name in STARTS_PROCESSES else [])
     for name in bench.PIECES
