@@ -91,19 +91,21 @@ class Linear(nn.Module):
         return y_NE if self.bias_E is None else y_NE + self.bias_E
 
 
-def dropout(x: Tensor, p: float, generator: torch.Generator) -> Tensor:
-    """Inverted dropout from an explicit generator.
+def dropout(x: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Dropout from an explicit generator: what is left, and the factor that restores its mean.
+
+    The factor is left to the caller, who can apply it to something smaller than x.
 
     Sixteen random bits decide one element, four elements a draw: PyTorch's `bernoulli_` draws one
     by one and took 6 % of a training step. p is thereby rounded to 1/65536, and the scale with it.
     """
     if p == 0:
-        return x
+        return x, 1.0
     dropped = round(p * 65536)
     bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
     bits.random_(-(2**63), None, generator=generator)
-    kept = (bits.view(torch.int16)[: x.numel()] >= dropped - 32768).view_as(x)
-    return (x * kept).mul_(65536 / (65536 - dropped))
+    lost = (bits.view(torch.int16)[: x.numel()] < dropped - 32768).view_as(x)
+    return x.masked_fill(lost, 0), 65536 / (65536 - dropped)
 
 
 def _uniform(parameter: nn.Parameter, fan_in: int, generator: torch.Generator) -> None:
@@ -188,9 +190,10 @@ class BaSNet(nn.Module):
 
     def _classify(self, h_NE: Tensor, generator: torch.Generator | None) -> Tensor:
         """Embedding H -> (N, C+1) logits."""
-        if self.training and self.dropout > 0:
+        factor = 1.0
+        if self.training:
             if generator is None:
                 raise ValueError("BaSNet.forward needs a generator in training mode, for dropout.")
-            h_NE = dropout(h_NE, self.dropout, generator)
+            h_NE, factor = dropout(h_NE, self.dropout, generator)
         logits_NC: Tensor = self.classifier(h_NE)
-        return logits_NC
+        return logits_NC * factor

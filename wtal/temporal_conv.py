@@ -115,10 +115,11 @@ class _SharedConv(torch.autograd.Function):
         z_3NE = x_ND.new_empty(3, x_ND.shape[0], weight_3DE.shape[2])
         for tap in range(3):
             torch.mm(x_ND, weight_3DE[tap], out=z_3NE[tap])
-        base_NE = bias_E.to(dtype).expand(x_ND.shape[0], -1).clone()
-        supp_NE = base_NE.clone()
+        bias_E = bias_E.to(dtype)
         w_N1 = w_N.to(dtype).unsqueeze(1)
-        for tap in range(3):
+        base_NE = z_3NE[1] + bias_E
+        supp_NE = torch.addcmul(bias_E, z_3NE[1], w_N1)
+        for tap in (0, 2):
             _target(base_NE, tap).add_(_source(z_3NE[tap], tap))
             _target(supp_NE, tap).addcmul_(_source(z_3NE[tap], tap), _source(w_N1, tap))
         base_NE[gaps] = 0

@@ -6,7 +6,7 @@ import sys
 # Nothing here multiplies matrices, and starting the threads for it is half of `import numpy`.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from wtal_eval.command import main  # noqa: E402 - the setting above counts only before NumPy
+from wtal_eval.command import main
 
 if __name__ == "__main__":
     sys.exit(main())
