@@ -77,9 +77,11 @@ def train(
 ) -> None:
     """Learn from video-level tags on a feature store."""
     with _problems(debug):
+        from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
         from wtal.device import choose_device
 
+        keep_freed_memory()
         results = run(
             config,
             features=features,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wtal.allocator import keep_freed_memory
 from wtal.bench.child import peak_rss_mb
 from wtal.bench.rows import CPU, WALL, Plan, Row, timed
 from wtal.compat import Compat
@@ -172,6 +173,7 @@ def training_step(shape: Shape, precision: str) -> Callable[[], None]:
 
 def take_steps(B: int, T: int, D: int, C: int, precision: str, steps: int) -> None:
     """What the child process of the memory figure does."""
+    keep_freed_memory()
     run = training_step(Shape(B, T, D, C), precision)
     for _ in range(steps):
         run()
@@ -223,5 +225,6 @@ def rows(plan: Plan, shape: Shape) -> Iterator[Row]:
 
 
 def measure(plan: Plan) -> Iterator[Row]:
-    """At the published shape, or at a tiny one under `quick`."""
+    """At the published shape, or a tiny one under `quick`; memory is kept, as in `wtal train`."""
+    keep_freed_memory()
     yield from rows(plan, QUICK if plan.quick else PUBLISHED)
