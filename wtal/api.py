@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from wtal.config import Config, load_config
+from wtal.errors import WtalError
 from wtal.inputs import read_labels
 from wtal.training import TrainResult, run_seeds
 from wtal.training import train as train_one
@@ -37,7 +38,7 @@ def train(
         out: run folder; with `seeds` the folder of the runs.
         tags: CSV with the columns video,label.
         annotations: ActivityNet JSON whose labels serve as tags; instead of `tags`.
-        overrides: `train.steps=500` and the like, over a file or the defaults.
+        overrides: `train.steps=500` and the like, over a file or the defaults only.
         seeds: a run each, in `out/seed-<n>`; none: one run with the config's seed.
         resume: continue after the last checkpoint.
         device: where to compute.
@@ -52,6 +53,8 @@ def train(
         WtalError, FeatureError, EvalError: in one sentence, what is wrong and how to mend it.
     """
     if isinstance(config, Config):
+        if overrides:
+            raise WtalError("Overrides go with a config file or the defaults, not with a Config.")
         settings = config
     else:
         settings = load_config(None if config is None else Path(config), overrides)

@@ -125,7 +125,7 @@ def _subset_counts(annotations: Annotations) -> str:
     for name, count in zip(annotations.subsets, instances.tolist(), strict=True):
         videos[name] += 1
         total[name] += count
-    parts = [f"{name!r} ({videos[name]} videos, {total[name]} instances)" for name in videos]
+    parts = [f"{shown(name)} ({videos[name]} videos, {total[name]} instances)" for name in videos]
     return ", ".join(parts) or "no videos"
 
 

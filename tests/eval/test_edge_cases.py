@@ -191,7 +191,11 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 def test_a_message_that_quotes_many_or_long_names_is_cut() -> None:
     database = truth(instance())
     database["database"]["v"]["subset"] = "x" * 10**6
-    with pytest.raises(EvalError, match=r"subset 'test' is not there; .*x\.\.\.$") as caught:
+    with pytest.raises(EvalError, match=r"subset 'test' is not there; .*xx\.\.\. \(1 videos"):
+        evaluate(result(detection()), database)
+    for i in range(500):
+        database["database"][f"v{i}"] = {"subset": f"part {i}", "annotations": []}
+    with pytest.raises(EvalError, match=r"subset 'test' is not there; .*\.\.\.$") as caught:
         evaluate(result(detection()), database)
     assert len(str(caught.value)) == 2000
 

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 import wtal
 import wtal_eval
 from tests.synthetic import make_store
 from wtal.config import load_config
+from wtal.errors import WtalError
 from wtal.results import write_results
 from wtal_features import open_store
 
@@ -38,6 +41,8 @@ def test_a_config_object_a_file_and_seeds_are_taken(tmp_path: Path) -> None:
         config, features=features, annotations=annotations, out=tmp_path / "sweep", seeds=(0, 1)
     )
     assert [result.run.name for result in results] == ["seed-0", "seed-1"]
+    with pytest.raises(WtalError, match="not with a Config"):
+        wtal.train(config, features=features, out=tmp_path / "r", overrides=SMALL)
 
 
 def test_the_names_of_the_package_are_listed_and_others_refused() -> None:
