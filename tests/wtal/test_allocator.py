@@ -18,10 +18,12 @@ if {keep}:
     assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-torch.ones(64, 2**20)
+def turns(n):
+    for _ in range(n):
+        assert torch.ones(64, 2**20).sum() == 64 * 2**20
+turns(8)  # the heap settles: small blocks in between make it grow two or three times
 before = faults()
-for _ in range(5):
-    assert torch.ones(64, 2**20).sum() == 64 * 2**20
+turns(5)
 print(faults() - before)
 """
 
