@@ -4,6 +4,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from wtal.bench.ablation import parser
 from wtal.cli import app
 
 ANY = {"debug", "help"}
@@ -18,8 +19,13 @@ SURFACE = {
     | {"encoder", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},
+    "inspect": INPUT
+    | {"run", "video", "as_map", "versus", "out", "subset", "space", "points", "seed", "json_file"}
+    | {"device", "quiet"},
     "eval": None,  # generated from the evaluator's options, which have their own test
 }
+ABLATION = INPUT | {"rows", "out", "subset", "held_out", "seeds", "baseline", "override"}
+ABLATION |= {"jobs", "threads", "device", "json", "quiet"}
 
 
 def commands() -> dict[str, object]:
@@ -36,6 +42,16 @@ def test_the_options_of_a_command_are_these(name: str) -> None:
     expected = SURFACE[name]
     assert expected is not None
     assert found - ANY == expected
+
+
+def test_the_piece_ablation_of_bench_has_these_options_of_its_own() -> None:
+    found = vars(parser().parse_args(["row", "-f", "f", "--annotations", "a", "--out", "o"]))
+    assert set(found) - ANY == ABLATION
+    assert "ablation" in CliRunner().invoke(app, ["bench", "--help"]).output
+    shown = CliRunner().invoke(app, ["bench", "ablation", "--help"])
+    assert shown.exit_code == 0
+    assert "Example: wtal bench ablation" in shown.output
+    assert "--held-out" in shown.output
 
 
 @pytest.mark.parametrize("name", SURFACE)

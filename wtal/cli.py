@@ -7,9 +7,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from wtal.training import TrainResult
@@ -309,11 +310,29 @@ def demo(
             print(f"picture:    {result.picture}")
 
 
-@app.command(epilog="Example: wtal bench localize nms --json bench.json")
+class _Bench(TyperCommand):
+    """Hands the words after `ablation` on: that piece has options of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] != ["ablation"]:
+            return super().parse_args(ctx, args)
+        super().parse_args(ctx, args[:1])
+        ctx.args = args[1:]
+        return args[1:]
+
+
+@app.command(
+    cls=_Bench,
+    epilog="Example: wtal bench localize nms --json bench.json; wtal bench ablation --help",
+)
 def bench(
+    context: typer.Context,
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="help, localize, nms, lengths, memory, step, eval; none: all."),
+        typer.Argument(
+            help="help, localize, nms, lengths, memory, step, eval; none: all of these. "
+            "Or ablation, with options of its own: a grid of configs over seeds."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write every figure as JSON.")
@@ -326,6 +345,12 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Time the project's parts, each beside a reference measured in the same run."""
+    if "ablation" in (what or ()):
+        with _problems("--debug" in context.args):
+            from wtal.bench.ablation import main as ablation
+
+            code = ablation(context.args)
+        raise typer.Exit(code)
     with _problems(debug):
         from wtal.bench import HEADER, line, run, write_rows
 
@@ -338,6 +363,81 @@ def bench(
         print(f"machine: {rows[0].machine}")
         if json_file is not None:
             write_rows(json_file, rows)
+
+
+@app.command(
+    name="inspect",
+    epilog="Example: wtal inspect runs/dcc video_7 -f store --annotations thumos14.json; "
+    "wtal inspect runs/dcc --versus runs/basnet --map -f store --annotations thumos14.json",
+)
+def look_into(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    features: Features,
+    video: Annotated[
+        str | None, typer.Argument(help="Video to draw, of the training or any other.")
+    ] = None,
+    as_map: Annotated[
+        bool, typer.Option("--map", help="Map the embedding of annotated videos, and measure it.")
+    ] = False,
+    versus: Annotated[
+        Path | None, typer.Option("--versus", help="Another run on the same points, for --map.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="PNG to write; default: inspect/ in the run.")
+    ] = None,
+    tags: Tags = None,
+    annotations: Annotations = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="Only this subset, for --map.")
+    ] = None,
+    space: Annotated[
+        str, typer.Option("--space", help="Of --map: embedding, base or projected.")
+    ] = "embedding",
+    points: Annotated[
+        int, typer.Option("--points", min=10, help="Snippets of --map, at most.")
+    ] = 3000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of points, folds and map.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures of --map as JSON.")
+    ] = None,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Draw what a run says of one video, or map its embedding beside another run's."""
+    with _problems(debug):
+        from wtal.device import choose_device
+        from wtal.errors import WtalError
+        from wtal.inspection.command import Source, inspect_maps, inspect_video
+        from wtal.inspection.comparison import write_json
+
+        if (video is None) is not as_map:
+            raise WtalError("Name either a video to draw, or --map for maps of the embedding.")
+        if not as_map and (versus or subset or json_file):
+            raise WtalError("--versus, --subset and --json go with --map, not with a video.")
+        source = Source(features, tags, annotations, fps, stride)
+        where = choose_device(device)
+        if video is not None:
+            _say(str(inspect_video(run, video, source, out, where)), quiet)
+            return
+        with _counter("embedding", quiet) as progress:
+            comparison, path = inspect_maps(
+                [run] if versus is None else [run, versus],
+                source,
+                subset=subset,
+                space=space,
+                total=points,
+                seed=seed,
+                out=out,
+                device=where,
+                progress=progress,
+            )
+        print(comparison.text(), end="")
+        _say(f"\n{path}", quiet)
+        if json_file is not None:
+            write_json(comparison, json_file)
 
 
 @contextmanager
