@@ -27,7 +27,7 @@ demo: $(VENV)/.demo  ## the whole path on made-up data, offline after the instal
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy wtal features eval tests benchmarks
+	$(BIN)/mypy wtal features eval tests
 
 test: lint  ## lint, types, all tests and doctests
 	$(BIN)/pytest --doctest-modules --cov --cov-report=term:skip-covered wtal features eval tests

@@ -31,6 +31,7 @@ class State(NamedTuple):
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]  # "<parameter>/<slot>"
     facts: dict[str, Any]  # small values: best validation figure, its step, ...
+    contrast: dict[str, Tensor]  # bank, centroids, projection; empty without a contrast
 
 
 def save_network(path: Path, network: BaSNet, classes: tuple[str, ...], facts: Any) -> None:
@@ -62,6 +63,7 @@ def save_state(path: Path, state: State) -> None:
     path.parent.mkdir(exist_ok=True)
     tensors = {f"model/{name}": value for name, value in state.model.items()}
     tensors |= {f"optimizer/{name}": value for name, value in state.optimizer.items()}
+    tensors |= {f"contrast/{name}": value for name, value in state.contrast.items()}
     _write(path, tensors, "wtal.state", {"step": state.step, "facts": state.facts})
 
 
@@ -72,11 +74,12 @@ def load_state(path: Path) -> State:
         WtalError: the file is missing or damaged.
     """
     tensors, about = _read(path, "wtal.state")
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "contrast": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = value
-    return State(int(about["step"]), parts["model"], parts["optimizer"], about["facts"])
+    step, facts = int(about["step"]), about["facts"]
+    return State(step, parts["model"], parts["optimizer"], facts, parts["contrast"])
 
 
 def optimizer_tensors(

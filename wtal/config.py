@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from wtal.clusters import ClusterConfig
 from wtal.compat import Compat
 from wtal.data import DataConfig
+from wtal.dcc import DccConfig
 from wtal.errors import WtalError
 from wtal.localize import LocalizeConfig
 from wtal.losses import LossConfig
@@ -34,6 +36,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    dcc: DccConfig = field(default_factory=DccConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
@@ -59,6 +63,7 @@ def resolved(config: Config, feature_dim: int, n_videos: int) -> Config:
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, hidden_dim=hidden, filter_dim=filtering),
+        dcc=dataclasses.replace(config.dcc, dim=config.dcc.width(hidden)),
         train=dataclasses.replace(
             config.train,
             steps=config.train.total_steps(n_videos),
@@ -170,13 +175,15 @@ def _nearest(key: str, prefix: str) -> str:
     return f"; known sections are {', '.join(sections)}."
 
 
-def known_keys() -> list[str]:
-    """Every key, dotted: `train.lr`."""
-    return [
-        f"{section.name}.{key.name}"
-        for section in dataclasses.fields(Config)
-        for key in dataclasses.fields(typing.get_type_hints(Config)[section.name])
-    ]
+def known_keys(kind: type[Any] = Config, prefix: str = "") -> list[str]:
+    """Every key, dotted: `train.lr`, `dcc.beta.rho`."""
+    keys: list[str] = []
+    for name, declared in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(declared):
+            keys += known_keys(typing.cast(type[Any], declared), f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
 
 
 def _value(kind: Any, value: Any, where: str, name: str) -> Any:
@@ -198,6 +205,8 @@ def _options(kind: Any) -> tuple[Any, ...]:
 
 def _convert(kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is Literal:
+        if value is False and "off" in typing.get_args(kind):
+            return "off"  # YAML 1.1 reads the word as a truth value
         return value if value in typing.get_args(kind) else _NO
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]

@@ -56,6 +56,8 @@ class Batch(NamedTuple):
     features_BTD: Tensor  # float32, zero at padding
     mask_BT: Tensor  # bool, True at valid snippets, a prefix of each row
     labels_BC: Tensor  # float32, 1 where the video has the tag
+    videos_B: Tensor  # int64, which of the training videos
+    positions_BT: Tensor  # int64, which snippet of its video a bin shows; 0 at padding
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -173,15 +175,23 @@ def open_training_videos(
     return TrainingVideos(tuple(sound), labels_VC, classes, read), faults
 
 
-def collate(features: Sequence[FloatTD], labels_BC: NDArray[np.float32]) -> Batch:
+def collate(
+    features: Sequence[FloatTD],
+    positions: Sequence[IntT],
+    labels_BC: NDArray[np.float32],
+    videos_B: IntT,
+) -> Batch:
     """Pad to the longest video of the batch."""
     T = max(len(each) for each in features)
     features_BTD = torch.zeros(len(features), T, features[0].shape[1])
     mask_BT = torch.zeros(len(features), T, dtype=torch.bool)
-    for b, each in enumerate(features):
+    positions_BT = torch.zeros(len(features), T, dtype=torch.int64)
+    for b, (each, position_T) in enumerate(zip(features, positions, strict=True)):
         features_BTD[b, : len(each)] = torch.from_numpy(each)
+        positions_BT[b, : len(each)] = torch.from_numpy(position_T)
         mask_BT[b, : len(each)] = True
-    return Batch(features_BTD, mask_BT, torch.from_numpy(labels_BC))
+    labels, videos = torch.from_numpy(labels_BC), torch.from_numpy(videos_B)
+    return Batch(features_BTD, mask_BT, labels, videos, positions_BT)
 
 
 @dataclass(frozen=True)
@@ -221,14 +231,17 @@ class Sampler:
         """The batch of a step (the first is 0)."""
         indices_B = self.indices(step)
         jitter = numpy_generator(self.seed, "jitter", 0 if self.repeat_jitter else step)
-        features = [self._sample(self.videos.names[i], jitter) for i in indices_B]
-        return collate(features, self.videos.labels_VC[indices_B])
+        sampled = [self._sample(self.videos.names[i], jitter) for i in indices_B]
+        features, positions = zip(*sampled, strict=True)
+        return collate(features, positions, self.videos.labels_VC[indices_B], indices_B)
 
-    def _sample(self, name: str, jitter: np.random.Generator) -> FloatTD:
+    def _sample(self, name: str, jitter: np.random.Generator) -> tuple[FloatTD, IntT]:
+        """Bins of one video and the snippets that they show."""
         features_TD = self.videos.read(name)
         n = len(features_TD)
         T = bins_of(n, self.config, training=True)
         # The published grid jitters even where T = n; a native video is seen as it is.
         if n == T and self.config.resample == "native":
-            return features_TD
-        return features_TD[jittered_positions(n, T, jitter)]
+            return features_TD, np.arange(n)
+        positions_T = jittered_positions(n, T, jitter)
+        return features_TD[positions_T], positions_T

@@ -59,6 +59,9 @@ class Output(NamedTuple):
     attention_BT: Tensor  # foreground weight w in [0, 1]
     cas_base_BTC: Tensor  # (B, T, C+1) logits of the base branch
     cas_supp_BTC: Tensor  # (B, T, C+1) logits of the suppression branch
+    # Embedding H of either branch as packed rows; zero rows hold anything. Only contrast reads it.
+    embedding_base_NE: Tensor
+    embedding_supp_NE: Tensor
 
 
 class TemporalConv(nn.Module):
@@ -89,6 +92,29 @@ class Linear(nn.Module):
         """(N, D) -> (N, E)."""
         y_NE = x_ND @ self.weight_DE
         return y_NE if self.bias_E is None else y_NE + self.bias_E
+
+
+class Projection(nn.Module):
+    """Embedding H -> the space of the contrast (DCC, D4). Part of training, not of the network.
+
+    Args:
+        hidden_dim: E.
+        projected_dim: d.
+        layers: 1, or 2 with a LeakyReLU and E dims in between.
+        generator: draws the initial weights.
+    """
+
+    def __init__(
+        self, hidden_dim: int, projected_dim: int, layers: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.inner = Linear(hidden_dim, hidden_dim, generator) if layers == 2 else None
+        self.outer = Linear(hidden_dim, projected_dim, generator)
+
+    def forward(self, h_NE: Tensor) -> Tensor:
+        """(N, E) -> (N, d)."""
+        x_Nd: Tensor = self.outer(h_NE if self.inner is None else F.leaky_relu(self.inner(h_NE)))
+        return x_Nd
 
 
 def dropout(x: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, float]:
@@ -155,12 +181,15 @@ class BaSNet(nn.Module):
         x_ND = packing.pack(x_BTD)
         w_N = self.attention(x_ND)
         base_NE, supp_NE = shared_conv(x_ND, w_N, self.conv1.weight_3DE, self.conv1.bias_E, gaps)
-        cas_base_NC = self._classify(self._embed(base_NE, gaps), generator)
-        cas_supp_NC = self._classify(self._embed(supp_NE, gaps), generator)
+        base_NE, supp_NE = self._embed(base_NE, gaps), self._embed(supp_NE, gaps)
+        cas_base_NC = self._classify(base_NE, generator)
+        cas_supp_NC = self._classify(supp_NE, generator)
         return Output(
             packing.unpack(w_N.unsqueeze(1)).squeeze(2),
             packing.unpack(cas_base_NC),
             packing.unpack(cas_supp_NC),
+            base_NE,
+            supp_NE,
         )
 
     def suppressed(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,17 @@ PUBLISHED_WIDTH = 2048  # hidden dims for which the published learning rate was 
 AUTO_STEPS = 400  # docs/log.md, 2026-11-21
 AUTO_EPOCHS = 20
 
-PURPOSES = {"weights": 0, "order": 1, "jitter": 2, "dropout": 3, "split": 4, "demo": 5}
+PURPOSES = {
+    "weights": 0,
+    "order": 1,
+    "jitter": 2,
+    "dropout": 3,
+    "split": 4,
+    "demo": 5,
+    "projection": 6,
+    "clusters": 7,
+    "controls": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -82,5 +92,10 @@ def torch_generator(
     seed: int, purpose: str, step: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
     """The PyTorch stream of one purpose at one step."""
+    return torch.Generator(device).manual_seed(integer_seed(seed, purpose, step))
+
+
+def integer_seed(seed: int, purpose: str, step: int = 0) -> int:
+    """The seed of one purpose at one step, for what makes its own generator; below 2^63."""
     state = np.random.SeedSequence([seed, PURPOSES[purpose], step]).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
+    return int(state[0] >> np.uint64(1))

@@ -63,6 +63,14 @@ class Packing:
         ends = [start + n for start, n in zip(self.starts(), self.lengths, strict=True)]
         return torch.tensor([0, *ends], device=device)
 
+    def snippet_rows(self, device: torch.device) -> Tensor:
+        """Indices of the rows that are snippets, video by video."""
+        pieces = [
+            torch.arange(start, start + n)
+            for start, n in zip(self.starts(), self.lengths, strict=True)
+        ]
+        return torch.cat(pieces).to(device)
+
     def pack(self, padded_BTD: Tensor) -> Tensor:
         """(B, T, D) -> (N, D)."""
         rows_ND = padded_BTD.new_zeros(self.rows, *padded_BTD.shape[2:])

@@ -31,6 +31,7 @@ from wtal.checkpoint import (
 )
 from wtal.config import Config, dump_config, load_config, resolved
 from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
+from wtal.dcc import Contrast, DenoisedContrast
 from wtal.environment import describe
 from wtal.errors import WtalError
 from wtal.inputs import Labels
@@ -140,11 +141,13 @@ def fit(
     )
     steps = config.train.total_steps(len(videos.names))
     peak = config.train.peak_rate(network.hidden_dim)
-    done, facts = _restore(out, network, optimizer)
+    contrast = _contrast(config, network, training, sampler, steps, device)
+    done, facts = _restore(out, network, optimizer, contrast)
     figures: dict[str, float] = {}
     with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
         while done < steps and not interrupt.requested:
             started = time.perf_counter()
+            logged = (done + 1) % config.train.log_every == 0 or done + 1 == steps
             rate = learning_rate(config.train, peak, done, steps)
             terms = train_step(
                 network,
@@ -155,6 +158,8 @@ def fit(
                 generator=torch_generator(seed, "dropout", done, device),
                 precision=config.train.precision,
                 step=done,
+                contrast=contrast,
+                measure_contrast=logged,
             )
             done += 1
             bar.update()
@@ -166,15 +171,39 @@ def fit(
                     localizer, store, held_out, config.validation, labels.annotations
                 )
                 facts = _keep_best(out, network, videos.classes, config, facts, measured, done)
-            if measured or done % config.train.log_every == 0 or last:
+            if measured or logged or "cluster_seconds" in terms:
                 figures = {**terms, **measured, "lr": rate}
                 seconds = time.perf_counter() - started
                 write_line({"step": done, **figures, "seconds": round(seconds, 4)})
                 bar.set_postfix(loss=f"{terms['loss']:.4f}")
             if done % config.train.checkpoint_every == 0 or last or interrupt.requested:
-                _save(out, network, optimizer, videos.classes, config, facts, done)
+                _save(out, network, optimizer, contrast, videos.classes, config, facts, done)
     return TrainResult(
         out, done, videos.classes, figures or _last_figures(out), skipped, done < steps
+    )
+
+
+def _contrast(
+    config: Config,
+    network: BaSNet,
+    videos: TrainingVideos,
+    sampler: Sampler,
+    steps: int,
+    device: torch.device | str,
+) -> DenoisedContrast | None:
+    """What DCC adds to a training, or None for BaS-Net."""
+    if config.dcc.contrast == "none":
+        return None
+    return DenoisedContrast(
+        config.dcc,
+        config.cluster,
+        hidden_dim=network.hidden_dim,
+        labels_VC=torch.from_numpy(videos.labels_VC),
+        steps=steps,
+        steps_per_epoch=sampler.steps_per_epoch,
+        seed=config.train.seed,
+        weight_decay=config.train.weight_decay,
+        device=device,
     )
 
 
@@ -188,8 +217,26 @@ def train_step(
     generator: torch.Generator,
     precision: str = "fp32",
     step: int = 0,
+    contrast: DenoisedContrast | None = None,
+    measure_contrast: bool = True,
 ) -> dict[str, float]:
-    """One forward, backward and update; returns the terms and their weighted sum, `loss`.
+    """One forward, backward and update.
+
+    Args:
+        network: in any mode; it is put into training mode.
+        criterion: the terms of BaS-Net.
+        optimizer: of the network.
+        batch: on the network's device.
+        lr: learning rate.
+        generator: of dropout.
+        precision: of the products.
+        step: steps done before this one.
+        contrast: what DCC adds; None: nothing.
+        measure_contrast: whether its figures are wanted.
+
+    Returns:
+        `loss` (the weighted sum of the terms of BaS-Net), each term, and the figures of the
+        contrast.
 
     Raises:
         WtalError: a term is not finite; nothing was updated.
@@ -199,15 +246,24 @@ def train_step(
     kind = batch.features_BTD.device.type
     with torch.autocast(kind, torch.bfloat16) if bf16 else nullcontext():
         output = network(batch.features_BTD, batch.mask_BT, generator)
-    output = type(output)(*(part.float() for part in output))
+    output = type(output)(*(part.float() for part in output[:3]), *output[3:])
     terms = criterion(output, batch)
     loss = criterion.total(terms)
     values = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
     _refuse_non_finite(values, step)
+    term = Contrast(None, {})
+    if contrast is not None:
+        term = contrast(output, batch, step, measure=measure_contrast)
+    if term.loss is not None:
+        values["dcc"] = term.loss.item()
+        _refuse_non_finite({"dcc": values["dcc"]}, step)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    if contrast is None:
+        loss.backward()  # type: ignore[no-untyped-call]
+    else:
+        values |= term.figures | contrast.backward(loss, term, output, step, lr)
     optimizer.step()
     return values
 
@@ -251,30 +307,37 @@ def _save(
     out: Path,
     network: BaSNet,
     optimizer: torch.optim.Optimizer,
+    contrast: DenoisedContrast | None,
     classes: tuple[str, ...],
     config: Config,
     facts: dict[str, Any],
     step: int,
 ) -> None:
-    save_state(
-        out / STATE_FILE,
-        State(step, network.state_dict(), optimizer_tensors(network, optimizer), facts),
-    )
+    tensors, about = ({}, {}) if contrast is None else contrast.state()
+    moments = optimizer_tensors(network, optimizer)
+    everything = facts if contrast is None else {**facts, "contrast": about}
+    save_state(out / STATE_FILE, State(step, network.state_dict(), moments, everything, tensors))
     if config.validation.keep == "last":
         save_network(out / MODEL_FILE, network, classes, {"step": step, **facts})
 
 
 def _restore(
-    out: Path, network: BaSNet, optimizer: torch.optim.Optimizer
+    out: Path,
+    network: BaSNet,
+    optimizer: torch.optim.Optimizer,
+    contrast: DenoisedContrast | None,
 ) -> tuple[int, dict[str, Any]]:
-    """Steps done and remembered facts; the weights and moments are put back in place."""
+    """Steps done and remembered facts; weights, moments and the contrast are put back in place."""
     if not (out / STATE_FILE).exists():
         return 0, {}
     state = load_state(out / STATE_FILE)
     try:
         network.load_state_dict(state.model)
         restore_optimizer(network, optimizer, state.optimizer)
-    except (KeyError, RuntimeError) as error:
+        about = state.facts.pop("contrast", None)
+        if contrast is not None:
+            contrast.load(state.contrast, about)
+    except (KeyError, RuntimeError, TypeError) as error:
         raise WtalError(
             f"{out / STATE_FILE} does not fit these features, tags and config: "
             f"{' '.join(str(error).split())[:160]}"

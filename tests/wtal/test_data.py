@@ -113,9 +113,14 @@ def test_a_video_above_the_cap_is_sampled_down_and_zero_lifts_the_cap() -> None:
 
 def test_collate_pads_with_zeros() -> None:
     batch = collate(
-        [np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)], np.ones((2, 1), np.float32)
+        [np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)],
+        [np.array([5, 7]), np.arange(4)],
+        np.ones((2, 1), np.float32),
+        np.array([3, 1]),
     )
     assert batch.features_BTD.sum().item() == 18
+    assert batch.positions_BT.tolist() == [[5, 7, 0, 0], [0, 1, 2, 3]]
+    assert batch.videos_B.tolist() == [3, 1]
     assert batch.mask_BT.tolist() == [[True, True, False, False], [True] * 4]
 
 

@@ -94,9 +94,12 @@ def toy_output() -> tuple[Output, Batch]:
         torch.rand(2, 9, generator=generator),
         torch.randn(2, 9, 4, generator=generator),
         torch.randn(2, 9, 4, generator=generator),
+        torch.zeros(16, 2),
+        torch.zeros(16, 2),
     )
     labels_BC = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
-    return output, Batch(torch.zeros(2, 9, 1), mask_BT, labels_BC)
+    positions_BT = torch.arange(9).repeat(2, 1)
+    return output, Batch(torch.zeros(2, 9, 1), mask_BT, labels_BC, torch.arange(2), positions_BT)
 
 
 def test_the_total_is_the_weighted_sum_of_the_named_terms() -> None:

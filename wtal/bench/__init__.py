@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from wtal.bench import evaluation, lengths, localize, memory, nms, startup, step
+from wtal.bench import denoising, evaluation, kmeans, lengths, localize, memory, nms, startup, step
 from wtal.bench.rows import HEADER, Plan, Row, line, machine_and_versions, write_rows
 from wtal.errors import WtalError
 
@@ -19,6 +19,8 @@ PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "localize": localize.measure,
     "nms": nms.measure,
     "eval": evaluation.measure,
+    "kmeans": kmeans.measure,
+    "denoise": denoising.measure,
     "lengths": lengths.measure,
     "memory": memory.measure,
     "step": step.measure,

@@ -161,6 +161,8 @@ def training_step(shape: Shape, precision: str) -> Callable[[], None]:
         torch.randn(shape.B, shape.T, shape.D, generator=draw).abs_(),
         torch.ones(shape.B, shape.T, dtype=torch.bool),
         torch.eye(shape.C)[torch.arange(shape.B) % shape.C],
+        torch.arange(shape.B),
+        torch.arange(shape.T).repeat(shape.B, 1),
     )
 
     def run() -> None:
