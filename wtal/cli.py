@@ -436,14 +436,15 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
     for result in results:
         state = "stopped" if result.interrupted else "trained"
         figures = "  ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
-        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}", quiet)
+        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}".rstrip(), quiet)
     if results[-1].interrupted:
         _say("Run the same command with --resume to continue.", quiet)
-    if sweep and len(results) > 1:
+    finished = [result for result in results if not result.interrupted]
+    if sweep and len(finished) > 1:
         from wtal.training import summarise
 
-        _say(f"mean and sd over {len(results)} seeds ({out}/summary.json):", quiet)
-        for name, value in summarise(range(len(results)), results)["figures"].items():
+        _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
+        for name, value in summarise(range(len(finished)), finished)["figures"].items():
             _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
 
 

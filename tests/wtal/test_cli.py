@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +82,28 @@ def test_a_sweep_over_seeds_is_localized_and_scored_in_one_go(data: Data, tmp_pa
     for seed in (0, 1):
         readings = json.loads((tmp_path / "sweep" / f"seed-{seed}" / "eval.json").read_text())
         assert readings["readings"] == 1
+
+
+def test_a_stopped_sweep_says_what_there_is(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = training.train_step, [0]
+
+    def stops_in_the_third_seed(*args: object, **options: object) -> dict[str, float]:
+        calls[0] += 1
+        if calls[0] == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "train_step", stops_in_the_third_seed)
+    said = wtal(
+        *("train", data.config, "-f", data.store, "--tags", data.tags),
+        *("--out", tmp_path / "sweep", "--seeds", "0,1,2,3", *SMALL),
+        code=1,
+    )
+    assert "seed-2: stopped after 1 steps." in said
+    assert "mean and sd over 2 seeds" in said
+    assert "--resume" in said
 
 
 def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) -> None:
