@@ -66,6 +66,12 @@ class LocalizeConfig:
             raise WtalError("localize.upsample must be at least 1, max_detections at least 0.")
         if not self.thresholds:
             raise WtalError("localize.thresholds is empty; expected at least one number.")
+        if not all(0 <= level < 1 for level in self.thresholds):
+            raise WtalError(
+                f"localize.thresholds is {list(self.thresholds)}; expected levels in [0, 1)."
+            )
+        if not 0 <= self.class_threshold <= 1:
+            raise WtalError(f"localize.class_threshold is {self.class_threshold}; expected [0, 1].")
         if not 0 < self.nms_threshold <= 1:
             raise WtalError(f"localize.nms_threshold is {self.nms_threshold}; expected (0, 1].")
         if self.oic_margin < 0 or self.soft_sigma <= 0:
@@ -188,10 +194,10 @@ class Localizer:
     def kept_classes(self, class_scores_C: NDArray[np.float32]) -> NDArray[np.int64]:
         """Classes to localize: those at or above the threshold, else the best one."""
         kept = np.flatnonzero(class_scores_C >= self.config.class_threshold)
-        if self.compat.class_zero_is_empty and not kept.any():
-            kept = kept[:0]
         if len(kept) == 0 and not self.compat.skip_unsure_videos:
             kept = np.array([class_scores_C.argmax()])
+        if self.compat.class_zero_is_empty and not kept.any():
+            kept = kept[:0]  # last, so that the best class does not undo it
         return kept
 
     def segments(self, scores: VideoScores, seconds_per_snippet: float) -> VideoDetections:
@@ -204,7 +210,8 @@ class Localizer:
         kept_C = self.kept_classes(scores.class_scores_C)
         if len(kept_C) == 0:
             none = np.empty(0)
-            return VideoDetections((), none, none, none, class_scores, skipped=True)
+            absent = compat.skip_unsure_videos  # else an entry without detections
+            return VideoDetections((), none, none, none, class_scores, skipped=absent)
         curve_CP = upsample(
             normalise(scores.cas_TC[:, kept_C], skip_flat=compat.skip_flat_classes),
             config.upsample,

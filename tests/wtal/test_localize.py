@@ -86,6 +86,12 @@ def test_the_released_code_drops_unsure_videos_and_those_of_class_zero_alone() -
     assert unsure.skipped
     assert unsure.labels == ()
     both = Compat(skip_unsure_videos=True, class_zero_is_empty=True)
+    alone = make(compat=Compat(class_zero_is_empty=True))
+    for kept_or_best in (0.9, 0.2):  # class 0 above the threshold, or the fallback
+        empty = alone.segments(scores([kept_or_best, 0.1, 0.1]), 1.0)
+        assert (empty.labels, empty.skipped) == ((), False)  # an entry without detections
+    assert set(alone.segments(scores([0.9, 0.8, 0.1]), 1.0).labels) == {"A", "B"}
+    assert set(alone.segments(scores([0.1, 0.9, 0.1]), 1.0).labels) == {"B"}
     assert make(compat=both).segments(scores([0.9, 0.0, 0.0]), 1.0).skipped
     assert not make(compat=both).segments(scores([0.9, 0.3, 0.0]), 1.0).skipped
 
