@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from wtal.training import TrainResult
-    from wtal_eval import Report
+    from wtal_eval import Evaluation
     from wtal_features import FeatureStore
 
 app = typer.Typer(
@@ -169,25 +169,24 @@ def evaluate(context: typer.Context) -> None:
 
     The options are the evaluator's own; `wtal eval --help` lists them.
     """
+    from wtal.readings import count_readings, readings_of
     from wtal_eval.command import main as command
 
-    runs: dict[str, Path] = {}
-    words: list[str] = []
-    for word in context.args:
+    runs: dict[str, tuple[Path, int]] = {}  # result file -> its run, how often it was read before
+
+    def expand(word: str) -> list[str]:
         folders = _runs(Path(word)) if _is_run(Path(word)) else []
-        found = {str(folder / "detections.json"): folder for folder in folders}
-        runs |= found
-        words += list(found) or [word]
+        found = {str(_detections_of(f)): (f, readings_of(f)) for f in folders}
+        runs.update(found)
+        return list(found) or [word]
 
-    def count(report: Report) -> None:
-        from wtal.readings import count_readings
+    def count(scored: Mapping[str, Evaluation | None]) -> None:
+        for file, evaluation in scored.items():
+            if file in runs:
+                count_readings(*runs[file], evaluation)
 
-        for evaluation in report.evaluations:
-            if evaluation.source in runs:
-                count_readings(runs[evaluation.source], evaluation)
-
-    with _problems("--debug" in words):
-        code = command(words, prog="wtal eval", on_report=count)
+    with _problems("--debug" in context.args):
+        code = command(context.args, prog="wtal eval", expand=expand, on_scored=count)
     if code:
         raise typer.Exit(code)
 
@@ -413,6 +412,18 @@ def _runs(path: Path) -> list[Path]:
 def _is_run(path: Path) -> bool:
     """Whether a word of the command line names a run or a sweep, rather than a file."""
     return path.is_dir() and ((path / "config.yaml").exists() or any(path.glob("seed-*")))
+
+
+def _detections_of(run: Path) -> Path:
+    from wtal.errors import WtalError
+    from wtal.results import DETECTIONS_FILE
+
+    file = run / DETECTIONS_FILE
+    if not file.is_file():
+        raise WtalError(
+            f"{run} has no {DETECTIONS_FILE} yet; run `wtal localize {run} --features STORE` first."
+        )
+    return file
 
 
 def _seeds(text: str) -> list[int]:

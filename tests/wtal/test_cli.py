@@ -114,6 +114,36 @@ def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) ->
         assert json.loads((run / "eval.json").read_text())["readings"] == count
 
 
+def test_comparisons_are_readings_too_and_a_json_in_the_run_keeps_the_count(
+    data: Data, tmp_path: Path
+) -> None:
+    run, other = trained(data, tmp_path / "run"), trained(data, tmp_path / "other")
+    for each in (run, other):
+        wtal("localize", each, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    wtal("eval", run, data.annotations, "--json", run / "eval.json")
+    wtal("eval", run, data.annotations, "--compare-protocols")
+    wtal("eval", run, data.annotations, "--versus", other, "--resamples", "5")
+    wtal("eval", run, data.annotations, "--json", run / "eval.json")
+    held = json.loads((run / "eval.json").read_text())
+    assert held["readings"] == 4
+    assert held["counts"]["videos"] == 6
+    assert json.loads((other / "eval.json").read_text()) == {"readings": 1}
+
+
+def test_eval_takes_a_run_only_where_a_result_belongs(data: Data, tmp_path: Path) -> None:
+    run, sweep = trained(data, tmp_path / "run"), tmp_path / "sweep"
+    said = sentence("eval", run, data.annotations)
+    assert f"{run} has no detections.json yet; run `wtal localize {run}" in said
+    wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    wtal("eval", run, data.annotations, "--errors", "--plots", run)  # the pictures go to the run
+    assert (run / "class_ap.png").exists()
+    for seed in (0, 1):
+        (sweep / f"seed-{seed}").mkdir(parents=True)
+        (sweep / f"seed-{seed}" / "detections.json").write_text('{"results": {}}')
+    said = sentence("eval", run, data.annotations, "--versus", sweep)
+    assert "--versus compares one result with one other; there are 2 on one side" in said
+
+
 def test_localizing_twice_gives_the_same_bytes(data: Data, tmp_path: Path) -> None:
     run = trained(data, tmp_path / "run")
     for name in ("a.json", "b.json"):
