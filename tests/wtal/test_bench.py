@@ -147,7 +147,7 @@ def test_the_plain_loop_finds_the_segments_of_the_localizer(
 
 @pytest.mark.parametrize("T", [1, 2, 5])
 def test_the_plain_loop_agrees_on_short_videos(T: int) -> None:
-    config = LocalizeConfig(class_threshold=0.0, upsample=7, thresholds=(-0.1, 0.3, 0.9))
+    config = LocalizeConfig(class_threshold=0.0, upsample=7, thresholds=(0.0, 0.3, 0.9))
     for video in localize.make_scores(3, T, lambda _: 2):
         check_against_the_localizer(config, video)
 
