@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
     from wtal_features import FeatureStore
@@ -79,7 +81,6 @@ def train(
     with _problems(debug):
         from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
-        from wtal.device import choose_device
 
         keep_freed_memory()
         results = run(
@@ -91,10 +92,11 @@ def train(
             overrides=override or (),
             seeds=() if seeds is None else _seeds(seeds),
             resume=resume,
-            device=choose_device(device),
+            device=_device(device, quiet),
             fps=fps,
             stride=stride,
             quiet=quiet,
+            notify=_once(quiet),
         )
         _say_trained(results, seeds is not None, out, quiet)
         _finish(results[0].skipped, keep_going, verbose)
@@ -129,32 +131,41 @@ def localize(
     with _problems(debug):
         from tqdm import tqdm
 
-        from wtal.device import choose_device
         from wtal.errors import WtalError
         from wtal.inputs import read_labels, videos_of
         from wtal.localize import Localizer
-        from wtal.results import DETECTIONS_FILE, write_results
+        from wtal.notices import before_localizing
+        from wtal.results import DETECTIONS_FILE, write_results, write_skipped
 
         runs = _runs(run)
+        if out is not None and out.is_dir():
+            raise WtalError(
+                f"--out {out} is a folder; name a file, such as {out / DETECTIONS_FILE}."
+            )
         if out is not None and len(runs) > 1:
             raise WtalError(
                 f"{run} holds {len(runs)} runs; leave --out away, each gets its own file."
             )
-        chosen = None
-        if subset is not None:
-            chosen = videos_of(read_labels(tags, annotations), subset)
-        elif tags is not None or annotations is not None:
-            chosen = sorted(read_labels(tags, annotations).tags)
+        chosen = labels = None
+        if subset is not None or tags is not None or annotations is not None:
+            labels = read_labels(tags, annotations)
+            chosen = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+        where, warn = _device(device, quiet), _once(quiet)
         skipped: dict[str, str] = {}
         for folder in runs:
-            localizer = Localizer.load(folder, choose_device(device), override or ())
+            localizer = Localizer.load(folder, where, override or ())
+            if labels is not None and chosen is not None:
+                for text in before_localizing(labels, chosen, localizer.classes):
+                    warn(text)
             store = _open(features, localizer.data.streams, fps, stride)
             videos = list(store.videos) if chosen is None else chosen
             file = out or folder / DETECTIONS_FILE
             bar = tqdm(videos, str(folder), unit="video", disable=quiet or None)
             details = {"run": str(folder), "features": str(store.root)}
-            skipped |= write_results(file, localizer.localize_store(store, bar), details)
-            _say(f"{file}: detections of {len(videos) - len(skipped)} videos.", quiet)
+            faults = write_results(file, localizer.localize_store(store, bar), details)
+            write_skipped(folder, faults)
+            skipped |= faults
+            _say(f"{file}: detections of {len(videos) - len(faults)} videos.", quiet)
         _finish(skipped, keep_going, verbose)
 
 
@@ -393,6 +404,28 @@ def _sentence(error: BaseException) -> str:
     return str(error)
 
 
+def _device(wanted: str, quiet: bool) -> torch.device:
+    """The device; what `auto` became is said, since a missing GPU costs hours."""
+    from wtal.device import choose_device
+
+    device = choose_device(wanted)
+    if wanted == "auto":
+        _say(f"device: {device}{' (no GPU found)' if device.type == 'cpu' else ''}", quiet)
+    return device
+
+
+def _once(quiet: bool) -> Callable[[str], None]:
+    """Prints a warning the first time that it is given; several runs share their labels."""
+    said: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in said and not quiet:
+            print(f"warning: {text}", file=sys.stderr)
+        said.add(text)
+
+    return warn
+
+
 def _open(
     features: Path, streams: tuple[str, ...], fps: float | None, stride: float | None
 ) -> FeatureStore:
@@ -464,7 +497,8 @@ def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:
     if not skipped:
         return
     shown = list(skipped.items())[: None if verbose else 5]
-    print(f"{len(skipped)} videos were skipped:", file=sys.stderr)
+    what = "1 video was" if len(skipped) == 1 else f"{len(skipped)} videos were"
+    print(f"{what} skipped:", file=sys.stderr)
     for video, fault in shown:
         print(f"  {video}: {fault}", file=sys.stderr)
     if len(shown) < len(skipped):

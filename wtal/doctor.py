@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,11 @@ from wtal.config import Config
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
+from wtal.notices import some
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import check_store
 
-EXAMPLES = 5  # names listed of each kind
 FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
 
 
@@ -90,7 +90,7 @@ def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
                 "no-features",
                 labels.source,
                 f"{len(tagged - stored)} of {len(tagged)} videos have no features: "
-                f"{_some(tagged - stored)}.",
+                f"{some(tagged - stored)}.",
                 "Extract them, or expect them to be skipped.",
                 "warning",
             )
@@ -101,7 +101,7 @@ def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
                 "no-tags",
                 str(store.root),
                 f"{len(stored - tagged)} of {len(stored)} videos have no line in "
-                f"{labels.source}: {_some(stored - tagged)}.",
+                f"{labels.source}: {some(stored - tagged)}.",
                 "They are not trained on; a video without action needs a line with an empty label.",
                 "warning",
             )
@@ -129,7 +129,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "unseen-class",
                 where,
-                f"{len(unseen)} classes occur in no training video: {_some(unseen)}.",
+                f"{len(unseen)} classes occur in no training video: {some(unseen)}.",
                 "They can never be detected.",
                 "warning",
             )
@@ -140,7 +140,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "rare-class",
                 where,
-                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {_some(rare)}.",
+                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {some(rare)}.",
                 "Expect little of them.",
                 "warning",
             )
@@ -172,7 +172,7 @@ def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
         Finding(
             code,
             annotations.source,
-            f"{len(names)} videos {what}: {_some(names)}.",
+            f"{len(names)} videos {what}: {some(names)}.",
             "A wrong fps or stride costs 3 to 5 points of mAP; check the manifest.",
             "warning",
         )
@@ -203,8 +203,8 @@ def copies(store: FeatureStore, labels: Labels) -> list[Finding]:
             Finding(
                 "leakage" if leak else "duplicate-video",
                 str(store.root),
-                f"{len(names)} videos have equal features: {_some(names)}"
-                + (f", in the subsets {_some(map(str, subsets))}." if leak else "."),
+                f"{len(names)} videos have equal features: {some(names)}"
+                + (f", in the subsets {some(map(str, subsets))}." if leak else "."),
                 "Keep one of them."
                 if not leak
                 else "Keep one, or scores on the test are not true.",
@@ -248,9 +248,3 @@ def _labels_line(labels: Labels) -> str:
     return (
         f"{labels.source}: {len(labels.tags)} videos ({parts}), {len(classes)} classes{background}"
     )
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
-    return ", ".join(listed[:EXAMPLES]) + more

@@ -11,6 +11,7 @@ as docs/method.md says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,14 +274,32 @@ class Localizer:
         """One video.
 
         Args:
-            features_nD: (n, D) float32.
-            seconds_per_snippet: stride / fps.
+            features_nD: (n, D) float16, float32 or float64, finite.
+            seconds_per_snippet: stride / fps, above 0.
+
+        Raises:
+            WtalError: the features or the time base are something else.
 
         Example:
             `Localizer.load("runs/basnet").localize(features, seconds_per_snippet=16 / 25)`
         """
+        features_nD = np.asarray(features_nD)
         if features_nD.ndim != 2 or len(features_nD) == 0:
             raise WtalError(f"Features have shape {features_nD.shape}; expected (n, D), n >= 1.")
+        if not np.issubdtype(features_nD.dtype, np.floating):
+            raise WtalError(
+                f"Features have dtype {features_nD.dtype}; expected float16, float32 or float64."
+            )
+        bad_n = np.flatnonzero(~np.isfinite(features_nD).all(axis=1))
+        if len(bad_n):
+            raise WtalError(
+                f"Features have NaN or infinity in {len(bad_n)} of {len(features_nD)} snippets, "
+                f"the first is {bad_n[0]} (from 0); expected finite numbers, extract them again."
+            )
+        if not 0 < seconds_per_snippet < math.inf:
+            raise WtalError(
+                f"seconds_per_snippet is {seconds_per_snippet}; expected stride / fps, above 0."
+            )
         features_nD = np.ascontiguousarray(features_nD, np.float32)
         return self.segments(self.scores(features_nD), seconds_per_snippet)
 

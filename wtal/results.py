@@ -11,9 +11,10 @@ from typing import IO
 from wtal import __version__
 from wtal.localize import VideoDetections
 from wtal_features import FeatureError
-from wtal_features.files import atomic_write
+from wtal_features.files import atomic_write, write_json
 
 DETECTIONS_FILE = "detections.json"
+SKIPPED_FILE = "localize-skipped.json"  # in the run folder; absent where nothing was skipped
 
 
 def write_results(
@@ -52,6 +53,14 @@ def write_results(
             file.write(block)
         file.write(b'\n}, "external_data": ' + _json(dict(details)) + b"}\n")
     return skipped
+
+
+def write_skipped(run: Path, skipped: Mapping[str, str], file: str = SKIPPED_FILE) -> None:
+    """Write video -> fault into the run folder, or remove the list of an earlier time."""
+    if skipped:
+        write_json(run / file, dict(skipped))
+    else:
+        (run / file).unlink(missing_ok=True)
 
 
 def _entry(file: IO[bytes], separator: bytes, video: str, value: object) -> None:

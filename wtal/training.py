@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from wtal.interrupt import Interrupt
 from wtal.localize import Localizer
 from wtal.losses import Criterion
 from wtal.model import BaSNet
+from wtal.notices import before_training
 from wtal.schedule import learning_rate, numpy_generator, torch_generator
 from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
@@ -67,6 +68,7 @@ def train(
     resume: bool = False,
     device: torch.device | str = "cpu",
     quiet: bool = False,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> TrainResult:
     """Train one network into a run folder.
 
@@ -78,6 +80,7 @@ def train(
         resume: continue after the last checkpoint, to the bit on one CPU.
         device: where to compute.
         quiet: no progress bar.
+        notify: told, before the first step, what the labels leave out.
 
     Raises:
         WtalError, FeatureError: bad input, a folder in use, a non-finite loss.
@@ -86,6 +89,8 @@ def train(
     config = resolved(config, store.dim, len(names))
     check_supervision(config.validation, labels.annotations)
     _check_folder(out, config, resume)
+    if resume and not (out / STATE_FILE).exists():
+        notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
     out.mkdir(parents=True, exist_ok=True)
     with lock(out), Interrupt() as interrupt:
         videos, faults = open_training_videos(
@@ -96,6 +101,8 @@ def train(
             lambda each: list(tqdm(each, "reading", unit="video", disable=quiet or None)),
         )
         _write_json(out / "skipped.json", faults, keep_empty=False)
+        for text in before_training(labels, names, videos.names):
+            notify(text)
         split(videos, config.validation, numpy_generator(config.train.seed, "split"))
         continued = resume and (out / STATE_FILE).exists()
         if continued:
@@ -405,6 +412,7 @@ def run_seeds(
     resume: bool = False,
     device: torch.device | str = "cpu",
     quiet: bool = False,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[TrainResult]:
     """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure."""
     results: list[TrainResult] = []
@@ -413,9 +421,14 @@ def run_seeds(
             seeded = replace(config, train=replace(config.train, seed=seed))
             folder = out / f"seed-{seed}"
             # A sweep that was cut off has seeds that never began.
-            results.append(
-                train(seeded, store, labels, folder, resume=resume, device=device, quiet=quiet)
+            run = train(
+                *(seeded, store, labels, folder),
+                resume=resume,
+                device=device,
+                quiet=quiet,
+                notify=notify,
             )
+            results.append(run)
             if results[-1].interrupted:
                 break
     finally:  # a seed that fails does not take the finished ones with it

@@ -169,8 +169,51 @@ def test_bad_videos_are_skipped_listed_and_exit_1_unless_told_to_go_on(
 
     said = wtal("localize", tmp_path / "a", "-f", data.store, code=1)
     assert "2 videos were skipped" in said
+    listed = json.loads((tmp_path / "a" / "localize-skipped.json").read_text())
+    assert set(listed) == {"video_000", "video_001"}
     assert len(json.loads((tmp_path / "a" / "detections.json").read_text())["results"]) == 16
     wtal("localize", tmp_path / "a", "-f", data.store, "--keep-going")
+    wtal("localize", tmp_path / "a", "-f", data.store, "--tags", data.tags, "--subset", "test")
+    assert not (tmp_path / "a" / "localize-skipped.json").exists()  # of the last time, nothing
+
+
+def test_each_run_of_a_sweep_counts_its_own_skipped_videos(data: Data, tmp_path: Path) -> None:
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s", "--seeds", "0,1")
+    wtal("train", data.config, *files, *SMALL)
+    (data.store / "video_017.npy").write_bytes(b"")
+    said = wtal("localize", tmp_path / "s", "-f", data.store, code=1)
+    assert said.count("detections of 17 videos") == 2
+    assert "1 video was skipped" in said
+
+
+def test_what_the_labels_leave_out_is_said_once(data: Data, tmp_path: Path) -> None:
+    text = data.tags.read_text()
+    text = text.replace("video_000,Jump,", "video_000,Dive,")  # its only video, unreadable below
+    text = text.replace("video_001,Run,", "video_001,,")
+    text = text.replace("video_017,Throw,", "video_017,Swim,")
+    data.tags.write_text(text + "video_002,Throw,training\n")
+    (data.store / "video_000.npy").write_bytes(b"")
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s")
+    said = wtal("train", data.config, *files, *SMALL, "--seeds", "0,1", code=1)
+    for words in (
+        "1 class has no training video that can be read and cannot be learned: Dive.",
+        "1 class occurs in other subsets only and cannot be learned: Swim.",
+        "1 training video has no tag (background alone): video_001.",
+        "1 repeated pair of video and label was merged",
+        "device: cpu (no GPU found)",
+    ):
+        assert said.count(words) == 1, (words, said)
+    where = ("-f", data.store, "--tags", data.tags, "--subset", "test")
+    said = wtal("localize", tmp_path / "s", *where)
+    assert said.count("1 class is unknown to the model and cannot be detected: Swim.") == 1
+    assert wtal("localize", tmp_path / "s", *where, "-q") == ""
+
+
+def test_resuming_what_is_not_there_says_that_it_starts_anew(data: Data, tmp_path: Path) -> None:
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    said = wtal(*base, "--out", tmp_path / "r", "--resume")
+    assert "holds no checkpoint to resume from: the run starts anew" in said
+    assert "starts anew" not in wtal(*base, "--out", tmp_path / "r", "--resume")
 
 
 def test_a_wrong_config_names_the_nearest_key(data: Data, tmp_path: Path) -> None:
@@ -234,6 +277,9 @@ def test_localize_refuses_one_file_for_several_runs(data: Data, tmp_path: Path) 
         (tmp_path / "sweep" / f"seed-{seed}").mkdir(parents=True)
     line = sentence("localize", tmp_path / "sweep", "-f", data.store, "--out", tmp_path / "x.json")
     assert "holds 2 runs" in line
+    run = trained(data, tmp_path / "run")
+    line = sentence("localize", run, "-f", data.store, "--out", tmp_path)
+    assert f"--out {tmp_path} is a folder; name a file, such as {tmp_path}/detections.json" in line
 
 
 def test_eval_needs_two_files_and_tells_a_missing_one(data: Data, tmp_path: Path) -> None:

@@ -186,6 +186,24 @@ def test_wrong_dims_and_shapes_are_named() -> None:
         make().localize(features(0), seconds_per_snippet=1.0)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_named_with_their_place(value: float) -> None:
+    bad = features(5)
+    bad[3, 2] = value
+    with pytest.raises(WtalError, match=r"NaN or infinity in 1 of 5 snippets, the first is 3"):
+        make().localize(bad, seconds_per_snippet=1.0)
+
+
+def test_features_of_integers_and_a_time_base_of_nothing_are_refused() -> None:
+    with pytest.raises(WtalError, match="dtype int64; expected float16, float32 or float64"):
+        make().localize(np.ones((4, 6), np.int64), seconds_per_snippet=1.0)  # type: ignore[arg-type]
+    for seconds in (0.0, -0.64, np.nan, np.inf):
+        with pytest.raises(WtalError, match=r"seconds_per_snippet is .*; expected stride / fps"):
+            make().localize(features(4), seconds_per_snippet=seconds)
+    half = make().localize(features(4).astype(np.float16), seconds_per_snippet=1.0)  # type: ignore[arg-type]
+    assert half.class_scores
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(WtalError, match=r"is no run folder: it has no config\.yaml"):
         Localizer.load(tmp_path)
