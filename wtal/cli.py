@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -229,12 +229,21 @@ def doctor(
 
         settings = load_config(config, override or ())
         store = _open(features, settings.data.streams, fps, stride)
-        given = tags is not None or annotations is not None
-        labels = read_labels(tags, annotations) if given else None
+        labels = annotated = None
+        if tags is not None and annotations is not None:
+            labels, annotated = read_labels(tags), read_labels(annotations=annotations)
+        elif tags is not None or annotations is not None:
+            labels = read_labels(tags, annotations)
         with _counter("checking", quiet) as progress:
-            found = examine(store, labels, settings, values=not headers_only, progress=progress)
+            found = examine(
+                *(store, labels, settings),
+                annotated=annotated,
+                values=not headers_only,
+                progress=progress,
+            )
         for fact in found.facts:
             _say(fact, quiet)
+        _say_per_class(found.per_class, quiet, verbose)
         shown = found.findings if verbose else found.findings[:20]
         for finding in shown:
             print(finding)
@@ -490,6 +499,16 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
         _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
         for name, value in summarise(range(len(finished)), finished)["figures"].items():
             _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+
+
+def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:
+    shown = lines if verbose else lines[:20]
+    if lines:
+        _say(f"videos per class, of {len(lines)} classes, the rarest first:", quiet)
+    for line in shown:
+        _say(f"  {line}", quiet)
+    if len(shown) < len(lines):
+        _say(f"  and {len(lines) - len(shown)} more; -v lists all.", quiet)
 
 
 def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:

@@ -333,6 +333,44 @@ def test_doctor_names_each_fault_with_its_code(data: Data) -> None:
         assert f"[{code}]" in said, code
 
 
+def test_doctor_lists_the_videos_of_each_class(data: Data) -> None:
+    said = wtal("doctor", data.store, "--tags", data.tags)
+    assert "videos per class, of 3 classes, the rarest first:" in said
+    assert "  Jump: 2 test, 4 training" in said
+
+
+def test_doctor_compares_tags_with_annotations(data: Data) -> None:
+    both = ("doctor", data.store, "--tags", data.tags, "--annotations", data.annotations)
+    assert "0 errors, 0 warnings" in wtal(*both)
+    text = data.tags.read_text().replace("video_003,Jump,training", "video_003,Run,training")
+    text = text.replace("video_004,Run,training", "video_004,Run,test")
+    text = text.replace("video_017,Throw,test\n", "")
+    data.tags.write_text(text)
+    said = wtal(*both, code=1)
+    for words in (
+        "[tags-differ]",
+        "1 of 18 videos with other tags than annotated labels: video_003.",
+        "[subsets-differ]",
+        "another there: video_004.",
+        "[not-tagged]",
+        "without a line in the tags: video_017.",
+    ):
+        assert words in said, words
+    assert "not-annotated" not in said
+
+
+def test_doctor_finds_a_noisy_copy_in_another_subset(data: Data) -> None:
+    first = np.load(data.store / "video_000.npy")
+    noise = 0.05 * np.random.default_rng(0).normal(size=first.shape)
+    np.save(data.store / "video_013.npy", (first + noise).astype(np.float32))
+    np.save(data.store / "video_003.npy", (first - noise).astype(np.float32))  # the same subset
+    said = wtal("doctor", data.store, "--tags", data.tags, code=1)  # other durations
+    (line,) = [line for line in said.splitlines() if "[near-duplicate]" in line]
+    assert "2 pairs" in line
+    assert "video_000 ~ video_013 (1.00)" in line
+    assert "video_003 ~ video_013" in line
+
+
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:
     lines = data.tags.read_text().splitlines()
     lines[-1] = lines[-1].replace(lines[-1].split(",")[1], "Swim")

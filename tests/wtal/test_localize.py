@@ -196,11 +196,11 @@ def test_features_that_are_not_finite_are_named_with_their_place(value: float) -
 
 def test_features_of_integers_and_a_time_base_of_nothing_are_refused() -> None:
     with pytest.raises(WtalError, match="dtype int64; expected float16, float32 or float64"):
-        make().localize(np.ones((4, 6), np.int64), seconds_per_snippet=1.0)  # type: ignore[arg-type]
+        make().localize(np.ones((4, 6), np.int64), seconds_per_snippet=1.0)
     for seconds in (0.0, -0.64, np.nan, np.inf):
         with pytest.raises(WtalError, match=r"seconds_per_snippet is .*; expected stride / fps"):
             make().localize(features(4), seconds_per_snippet=seconds)
-    half = make().localize(features(4).astype(np.float16), seconds_per_snippet=1.0)  # type: ignore[arg-type]
+    half = make().localize(features(4).astype(np.float16), seconds_per_snippet=1.0)
     assert half.class_scores
 
 
