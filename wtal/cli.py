@@ -7,13 +7,15 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     import torch
 
+    from wtal.localize import Localizer
+    from wtal.shards import Shard
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
     from wtal_features import FeatureStore
@@ -118,6 +120,12 @@ def localize(
     subset: Annotated[
         str | None, typer.Option("--subset", help="Only this subset of the tags or annotations.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
+        ),
+    ] = None,
     override: Override = None,
     device: Device = "auto",
     fps: Fps = None,
@@ -129,14 +137,14 @@ def localize(
 ) -> None:
     """Write scored segments of every video of a store."""
     with _problems(debug):
-        from tqdm import tqdm
-
         from wtal.errors import WtalError
         from wtal.inputs import read_labels, videos_of
         from wtal.localize import Localizer
         from wtal.notices import before_localizing
-        from wtal.results import DETECTIONS_FILE, write_results, write_skipped
+        from wtal.results import DETECTIONS_FILE
+        from wtal.shards import Shard
 
+        part = None if shard is None else Shard.parse(shard)
         runs = _runs(run)
         if out is not None and out.is_dir():
             raise WtalError(
@@ -160,13 +168,45 @@ def localize(
             store = _open(features, localizer.data.streams, fps, stride)
             videos = list(store.videos) if chosen is None else chosen
             file = out or folder / DETECTIONS_FILE
-            bar = tqdm(videos, str(folder), unit="video", disable=quiet or None)
-            details = {"run": str(folder), "features": str(store.root)}
-            faults = write_results(file, localizer.localize_store(store, bar), details)
-            write_skipped(folder, faults)
-            skipped |= faults
-            _say(f"{file}: detections of {len(videos) - len(faults)} videos.", quiet)
+            job = _Job(folder, file, override or (), part, quiet)
+            skipped |= _localize_run(job, localizer, store, videos)
         _finish(skipped, keep_going, verbose)
+
+
+class _Job(NamedTuple):
+    """One run to localize, and where to."""
+
+    folder: Path
+    file: Path
+    overrides: Sequence[str]
+    shard: Shard | None
+    quiet: bool
+
+
+def _localize_run(
+    job: _Job, localizer: Localizer, store: FeatureStore, videos: list[str]
+) -> dict[str, str]:
+    """Write the result of one run, or a shard of it; the faults of videos."""
+    from tqdm import tqdm
+
+    from wtal.results import SKIPPED_FILE, write_results, write_skipped
+    from wtal.shards import join_if_complete, work_of
+
+    file, skipped_file = job.file, job.folder / SKIPPED_FILE
+    common: dict[str, object] = {"run": str(job.folder), "features": str(store.root)}
+    details = common
+    if job.shard is not None:
+        common = common | {"work": work_of(job.folder, job.overrides, videos)}
+        details = common | {"shard": f"{job.shard.index}/{job.shard.count}"}
+        file, skipped_file = job.shard.file(file), job.shard.file(skipped_file)
+        videos = job.shard.of(videos)
+    bar = tqdm(videos, str(job.folder), unit="video", disable=job.quiet or None)
+    faults = write_results(file, localizer.localize_store(store, bar), details)
+    write_skipped(skipped_file, faults)
+    _say(f"{file}: detections of {len(videos) - len(faults)} videos.", job.quiet)
+    if job.shard is not None:
+        _say(f"{join_if_complete(job.shard, job.file, common)}.", job.quiet)
+    return faults
 
 
 @app.command(
