@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wtal_eval import calibration, sensitivity
+from wtal_eval.averages import averages_over, headline_of
 from wtal_eval.calibration import Calibration
 from wtal_eval.errors import ErrorAnalysis, ErrorTies, analyse
 from wtal_eval.evaluation import AnnotationSource, DetectionSource, evaluate
@@ -96,6 +95,19 @@ def diagnose_ranking(
     )
 
 
+def headline_per_class(
+    ranking: Ranking, truth: Truth, protocol: Protocol
+) -> tuple[str, dict[str, float]]:
+    """Name of the figure to quote, and its value for every class; their mean is that figure."""
+    rules, ap_CJ = protocol, score(ranking, truth, protocol).ap.tolist()
+    found = [
+        headline_of(rules.headline, rules.tiou, ap_J, averages_over(rules.tiou, ap_J))
+        for ap_J in ap_CJ
+    ]
+    name = "mean over all thresholds" if found[0][0] == "all" else found[0][0]
+    return name, dict(zip(truth.classes, (value for _, value in found), strict=True))
+
+
 def draw(
     found: Diagnosis, ranking: Ranking, truth: Truth, protocol: Protocol, folder: Path
 ) -> list[Path]:
@@ -114,12 +126,11 @@ def draw(
     from wtal_eval import plots
 
     lowest = min(thresholds_of(protocol))
-    mean_ap = score(ranking, truth, protocol).ap.mean(axis=1)
-    ap = dict(zip(truth.classes, np.asarray(mean_ap).tolist(), strict=True))
+    name, ap = headline_per_class(ranking, truth, protocol)
     curves = calibration.precision_recall(ranking, truth, protocol, tiou=lowest)
     return [
         plots.precision_recall(curves, folder / "precision_recall.png", tiou=lowest),
-        plots.class_bars(ap, folder / "class_ap.png", title="AP, mean over all thresholds"),
+        plots.class_bars(ap, folder / "class_ap.png", title=f"AP per class, {name}"),
         plots.error_profile(found.errors, folder / "error_profile.png"),
         plots.sensitivity_bars(found.sensitivity, folder / "sensitivity.png"),
         plots.reliability(found.calibration, folder / "reliability.png"),
