@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -56,7 +56,31 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
         return next((places[part] for part in around if part in places), str(path))
 
-    return _build(Config, tree, where, "")
+    config = _build(Config, tree, where, "")
+    _refuse_idle(config, places)
+    return config
+
+
+# Keys that only one choice of another key reads.
+NEEDS = {
+    "data.length": ("data.resample", "grid"),
+    "localize.nms_threshold": ("localize.nms", "hard"),
+    "localize.soft_sigma": ("localize.nms", "soft"),
+    "localize.min_score": ("localize.nms", "soft"),
+}
+
+
+def _refuse_idle(config: Config, places: Mapping[str, str]) -> None:
+    """An override that nothing reads is a misunderstanding; a file may hold it for another day."""
+    for name, place in places.items():
+        other, needed = NEEDS.get(name, ("", ""))
+        if other:
+            section, _, key = other.partition(".")
+            chosen = getattr(getattr(config, section), key)
+            if chosen != needed:
+                raise WtalError(
+                    f"{place} does nothing with {other}={chosen}; add -o {other}={needed}."
+                )
 
 
 def resolved(config: Config, feature_dim: int, n_videos: int) -> Config:

@@ -136,7 +136,7 @@ class Localizer:
         Args:
             run: the folder.
             device: where to compute.
-            overrides: `localize.nms_threshold=0.5` and the like, over the run's config.
+            overrides: `localize.max_detections=100` and the like, over the run's config.
 
         Raises:
             WtalError: a file is missing, damaged, or not of this kind.

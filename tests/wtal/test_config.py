@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wtal.config import Config, dump_config, known_keys, load_config
+from wtal.config import NEEDS, Config, dump_config, known_keys, load_config
 from wtal.errors import WtalError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
@@ -114,6 +114,17 @@ def test_a_faulty_override_is_one_sentence(override: str, message: str) -> None:
     with pytest.raises(WtalError, match=message) as error:
         load_config(None, [override])
     assert len(str(error.value)) < 300
+
+
+def test_an_override_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WtalError, match=r"-o localize.nms_threshold=0.5 does nothing with local"):
+        load_config(None, ["localize.nms_threshold=0.5"])
+    with pytest.raises(WtalError, match=r"resample=native; add -o data.resample=grid\."):
+        load_config(None, ["data.length=100"])
+    load_config(None, ["localize.nms_threshold=0.5", "localize.nms=hard"])
+    load_config(written(tmp_path, "localize: {nms_threshold: .5}"))  # for another day
+    for name, (other, _) in NEEDS.items():
+        assert {name, other} <= set(known_keys())
 
 
 @pytest.mark.parametrize(
