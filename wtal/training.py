@@ -329,9 +329,10 @@ def _check_folder(out: Path, config: Config, resume: bool) -> None:
 
 def identity(videos: TrainingVideos, feature_dim: int) -> dict[str, Any]:
     """What a run learns from, short enough for its state: classes, dims, a digest of the tags."""
-    tags = json.dumps([videos.names, videos.labels_VC.astype(int).tolist()])
-    digest = hashlib.sha256(tags.encode()).hexdigest()
-    return {"classes": list(videos.classes), "feature_dim": feature_dim, "videos": digest}
+    digest = hashlib.sha256(json.dumps(videos.names).encode())
+    digest.update(videos.labels_VC.astype(bool).tobytes())
+    about = {"classes": list(videos.classes), "feature_dim": feature_dim}
+    return about | {"videos": digest.hexdigest()}
 
 
 def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:

@@ -15,9 +15,8 @@ from wtal_eval.options import OPTIONS
 from wtal_eval.protocols import PRESETS, Protocol, resolve
 from wtal_eval.report import run
 
-Scored: TypeAlias = Mapping[
-    str, Evaluation | None
-]  # result file -> its evaluation, if there is one
+# Result file -> its evaluation; None where it was only compared.
+Scored: TypeAlias = Mapping[str, Evaluation | None]
 
 CEILING_GRID, RESAMPLES = "16/25", 1000  # frames per snippet / frames per second; of --versus
 # Flags that only one plain evaluation answers.
