@@ -234,7 +234,8 @@ def evaluate(context: typer.Context) -> None:
     def count(scored: Mapping[str, Evaluation | None]) -> None:
         for file, evaluation in scored.items():
             if file in runs:
-                count_readings(*runs[file], evaluation)
+                folder, before = runs[file]
+                count_readings(folder, evaluation, before=before)
 
     with _problems("--debug" in context.args):
         code = command(context.args, prog="wtal eval", expand=expand, on_scored=count)

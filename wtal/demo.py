@@ -70,7 +70,7 @@ def demo(out: Path, seed: int, *, quiet: bool, say: Callable[[str], None]) -> De
     found = localizer.localize_store(store, videos)
     write_results(run / DETECTIONS_FILE, found, {"data": "procedural"})
     evaluation = wtal_eval.evaluate(run / DETECTIONS_FILE, annotations, subset="test")
-    count_readings(run, 0, evaluation)
+    count_readings(run, evaluation)
 
     picture = _draw(localizer, store, annotations, videos, out / "timelines.png", say)
     return DemoResult(evaluation, run, picture)

@@ -21,14 +21,16 @@ def readings_of(run: Path) -> int:
     return readings if isinstance(readings, int) else 0
 
 
-def count_readings(run: Path, before: int, evaluation: Evaluation | None = None) -> int:
+def count_readings(run: Path, evaluation: Evaluation | None, *, before: int | None = None) -> int:
     """Write eval.json: the evaluation, and `readings`, this one included.
 
     Args:
         run: the folder.
-        before: what `readings_of` gave before the evaluation, which may have written the same file.
         evaluation: None where only a comparison was made: the file keeps what it holds.
+        before: what `readings_of` gave before the evaluation, which may have written the same file;
+            None: it has not.
     """
+    before = readings_of(run) if before is None else before
     content = _content(run) if evaluation is None else evaluation.to_json()
     write_json(run / EVAL_FILE, content | {"readings": before + 1})
     return before + 1
