@@ -13,7 +13,7 @@ SURFACE = {
     "train": INPUT
     | {"config", "out", "override", "seeds", "resume", "device", "keep_going", "quiet", "verbose"},
     "localize": INPUT
-    | {"run", "out", "subset", "override", "device", "keep_going", "quiet", "verbose"},
+    | {"run", "out", "subset", "shard", "override", "device", "keep_going", "quiet", "verbose"},
     "doctor": INPUT | {"config", "headers_only", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +30,7 @@ def train(
     fps: float | None = None,
     stride: float | None = None,
     quiet: bool = True,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[TrainResult]:
     """Learn from video-level tags on a feature store.
 
@@ -45,6 +47,7 @@ def train(
         fps: frames per second, for a store without manifest.
         stride: frames per snippet, for a store without manifest.
         quiet: no progress bar.
+        notify: told, before the first step, what the labels leave out.
 
     Returns:
         One result per run.
@@ -62,10 +65,7 @@ def train(
         None if tags is None else Path(tags), None if annotations is None else Path(annotations)
     )
     store = open_store(features, streams=settings.data.streams, fps=fps, stride=stride)
+    how: dict[str, Any] = {"resume": resume, "device": device, "quiet": quiet, "notify": notify}
     if seeds:
-        return run_seeds(
-            settings, seeds, store, labels, Path(out), resume=resume, device=device, quiet=quiet
-        )
-    return [
-        train_one(settings, store, labels, Path(out), resume=resume, device=device, quiet=quiet)
-    ]
+        return run_seeds(settings, seeds, store, labels, Path(out), **how)
+    return [train_one(settings, store, labels, Path(out), **how)]

@@ -82,6 +82,16 @@ def load_state(path: Path) -> State:
     return State(step, parts["model"], parts["optimizer"], facts, parts["contrast"])
 
 
+def load_facts(path: Path) -> dict[str, Any]:
+    """The remembered facts alone, without the tensors.
+
+    Raises:
+        WtalError: the file is missing or damaged.
+    """
+    facts: dict[str, Any] = _read(path, "wtal.state", tensors=False)[1]["facts"]
+    return facts
+
+
 def optimizer_tensors(
     network: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
@@ -114,7 +124,7 @@ def _write(path: Path, tensors: dict[str, Tensor], kind: str, about: Mapping[str
         handle.write(data)
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], Any]:
+def _read(path: Path, kind: str, *, tensors: bool = True) -> tuple[dict[str, Tensor], Any]:
     if not path.is_file():
         raise WtalError(f"{path} does not exist; expected a run folder that `wtal train` wrote.")
     try:
@@ -122,8 +132,8 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], Any]:
             about = json.loads((file.metadata() or {}).get("wtal", "{}"))
             if about.get("kind") != kind:
                 raise WtalError(f"{path} was not written by this program; expected a {kind} file.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, about
+            names = list(file.keys()) if tensors else []
+            return {name: file.get_tensor(name) for name in names}, about
     except (SafetensorError, OSError, json.JSONDecodeError, RecursionError) as error:
         raise WtalError(
             f"{path} is damaged or no safetensors file ({' '.join(str(error).split())[:120]}); "

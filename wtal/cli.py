@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    import torch
+
+    from wtal.localize import Localizer
+    from wtal.shards import Shard
     from wtal.training import TrainResult
-    from wtal_eval import Report
+    from wtal_eval import Evaluation
     from wtal_features import FeatureStore
 
 app = typer.Typer(
@@ -80,7 +84,6 @@ def train(
     with _problems(debug):
         from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
-        from wtal.device import choose_device
 
         keep_freed_memory()
         results = run(
@@ -92,10 +95,11 @@ def train(
             overrides=override or (),
             seeds=() if seeds is None else _seeds(seeds),
             resume=resume,
-            device=choose_device(device),
+            device=_device(device, quiet),
             fps=fps,
             stride=stride,
             quiet=quiet,
+            notify=_once(quiet),
         )
         _say_trained(results, seeds is not None, out, quiet)
         _finish(results[0].skipped, keep_going, verbose)
@@ -117,6 +121,12 @@ def localize(
     subset: Annotated[
         str | None, typer.Option("--subset", help="Only this subset of the tags or annotations.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
+        ),
+    ] = None,
     override: Override = None,
     device: Device = "auto",
     fps: Fps = None,
@@ -128,35 +138,76 @@ def localize(
 ) -> None:
     """Write scored segments of every video of a store."""
     with _problems(debug):
-        from tqdm import tqdm
-
-        from wtal.device import choose_device
         from wtal.errors import WtalError
         from wtal.inputs import read_labels, videos_of
         from wtal.localize import Localizer
-        from wtal.results import DETECTIONS_FILE, write_results
+        from wtal.notices import before_localizing
+        from wtal.results import DETECTIONS_FILE
+        from wtal.shards import Shard
 
+        part = None if shard is None else Shard.parse(shard)
         runs = _runs(run)
+        if out is not None and out.is_dir():
+            raise WtalError(
+                f"--out {out} is a folder; name a file, such as {out / DETECTIONS_FILE}."
+            )
         if out is not None and len(runs) > 1:
             raise WtalError(
                 f"{run} holds {len(runs)} runs; leave --out away, each gets its own file."
             )
-        chosen = None
-        if subset is not None:
-            chosen = videos_of(read_labels(tags, annotations), subset)
-        elif tags is not None or annotations is not None:
-            chosen = sorted(read_labels(tags, annotations).tags)
+        chosen = labels = None
+        if subset is not None or tags is not None or annotations is not None:
+            labels = read_labels(tags, annotations)
+            chosen = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+        where, warn = _device(device, quiet), _once(quiet)
         skipped: dict[str, str] = {}
         for folder in runs:
-            localizer = Localizer.load(folder, choose_device(device), override or ())
+            localizer = Localizer.load(folder, where, override or ())
+            if labels is not None and chosen is not None:
+                for text in before_localizing(labels, chosen, localizer.classes):
+                    warn(text)
             store = _open(features, localizer.data.streams, fps, stride)
             videos = list(store.videos) if chosen is None else chosen
             file = out or folder / DETECTIONS_FILE
-            bar = tqdm(videos, str(folder), unit="video", disable=quiet or None)
-            details = {"run": str(folder), "features": str(store.root)}
-            skipped |= write_results(file, localizer.localize_store(store, bar), details)
-            _say(f"{file}: detections of {len(videos) - len(skipped)} videos.", quiet)
+            job = _Job(folder, file, override or (), part, quiet)
+            skipped |= _localize_run(job, localizer, store, videos)
         _finish(skipped, keep_going, verbose)
+
+
+class _Job(NamedTuple):
+    """One run to localize, and where to."""
+
+    folder: Path
+    file: Path
+    overrides: Sequence[str]
+    shard: Shard | None
+    quiet: bool
+
+
+def _localize_run(
+    job: _Job, localizer: Localizer, store: FeatureStore, videos: list[str]
+) -> dict[str, str]:
+    """Write the result of one run, or a shard of it; the faults of videos."""
+    from tqdm import tqdm
+
+    from wtal.results import SKIPPED_FILE, write_results, write_skipped
+    from wtal.shards import join_if_complete, work_of
+
+    file, skipped_file = job.file, job.folder / SKIPPED_FILE
+    common: dict[str, object] = {"run": str(job.folder), "features": str(store.root)}
+    details = common
+    if job.shard is not None:
+        common = common | {"work": work_of(job.folder, job.overrides, videos)}
+        details = common | {"shard": f"{job.shard.index}/{job.shard.count}"}
+        file, skipped_file = job.shard.file(file), job.shard.file(skipped_file)
+        videos = job.shard.of(videos)
+    bar = tqdm(videos, str(job.folder), unit="video", disable=job.quiet or None)
+    faults = write_results(file, localizer.localize_store(store, bar), details)
+    write_skipped(skipped_file, faults)
+    _say(f"{file}: detections of {len(videos) - len(faults)} videos.", job.quiet)
+    if job.shard is not None:
+        _say(f"{join_if_complete(job.shard, job.file, common)}.", job.quiet)
+    return faults
 
 
 @app.command(
@@ -170,25 +221,25 @@ def evaluate(context: typer.Context) -> None:
 
     The options are the evaluator's own; `wtal eval --help` lists them.
     """
+    from wtal.readings import count_readings, readings_of
     from wtal_eval.command import main as command
 
-    runs: dict[str, Path] = {}
-    words: list[str] = []
-    for word in context.args:
+    runs: dict[str, tuple[Path, int]] = {}  # result file -> its run, how often it was read before
+
+    def expand(word: str) -> list[str]:
         folders = _runs(Path(word)) if _is_run(Path(word)) else []
-        found = {str(folder / "detections.json"): folder for folder in folders}
-        runs |= found
-        words += list(found) or [word]
+        found = {str(_detections_of(f)): (f, readings_of(f)) for f in folders}
+        runs.update(found)
+        return list(found) or [word]
 
-    def count(report: Report) -> None:
-        from wtal.readings import count_readings
+    def count(scored: Mapping[str, Evaluation | None]) -> None:
+        for file, evaluation in scored.items():
+            if file in runs:
+                folder, before = runs[file]
+                count_readings(folder, evaluation, before=before)
 
-        for evaluation in report.evaluations:
-            if evaluation.source in runs:
-                count_readings(runs[evaluation.source], evaluation)
-
-    with _problems("--debug" in words):
-        code = command(words, prog="wtal eval", on_report=count)
+    with _problems("--debug" in context.args):
+        code = command(context.args, prog="wtal eval", expand=expand, on_scored=count)
     if code:
         raise typer.Exit(code)
 
@@ -220,12 +271,21 @@ def doctor(
 
         settings = load_config(config, override or ())
         store = _open(features, settings.data.streams, fps, stride)
-        given = tags is not None or annotations is not None
-        labels = read_labels(tags, annotations) if given else None
+        labels = annotated = None
+        if tags is not None and annotations is not None:
+            labels, annotated = read_labels(tags), read_labels(annotations=annotations)
+        elif tags is not None or annotations is not None:
+            labels = read_labels(tags, annotations)
         with _counter("checking", quiet) as progress:
-            found = examine(store, labels, settings, values=not headers_only, progress=progress)
+            found = examine(
+                *(store, labels, settings),
+                annotated=annotated,
+                values=not headers_only,
+                progress=progress,
+            )
         for fact in found.facts:
             _say(fact, quiet)
+        _say_per_class(found.per_class, quiet, verbose)
         shown = found.findings if verbose else found.findings[:20]
         for finding in shown:
             print(finding)
@@ -408,7 +468,6 @@ def look_into(
 ) -> None:
     """Draw what a run says of one video, or map its embedding beside another run's."""
     with _problems(debug):
-        from wtal.device import choose_device
         from wtal.errors import WtalError
         from wtal.inspection.command import Source, inspect_maps, inspect_video
         from wtal.inspection.comparison import write_json
@@ -418,7 +477,7 @@ def look_into(
         if not as_map and (versus or subset or json_file):
             raise WtalError("--versus, --subset and --json go with --map, not with a video.")
         source = Source(features, tags, annotations, fps, stride)
-        where = choose_device(device)
+        where = _device(device, quiet)
         if video is not None:
             _say(str(inspect_video(run, video, source, out, where)), quiet)
             return
@@ -494,6 +553,28 @@ def _sentence(error: BaseException) -> str:
     return str(error)
 
 
+def _device(wanted: str, quiet: bool) -> torch.device:
+    """The device; what `auto` became is said, since a missing GPU costs hours."""
+    from wtal.device import choose_device
+
+    device = choose_device(wanted)
+    if wanted == "auto":
+        _say(f"device: {device}{' (no GPU found)' if device.type == 'cpu' else ''}", quiet)
+    return device
+
+
+def _once(quiet: bool) -> Callable[[str], None]:
+    """Prints a warning the first time that it is given; several runs share their labels."""
+    said: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in said and not quiet:
+            print(f"warning: {text}", file=sys.stderr)
+        said.add(text)
+
+    return warn
+
+
 def _open(
     features: Path, streams: tuple[str, ...], fps: float | None, stride: float | None
 ) -> FeatureStore:
@@ -513,6 +594,18 @@ def _runs(path: Path) -> list[Path]:
 def _is_run(path: Path) -> bool:
     """Whether a word of the command line names a run or a sweep, rather than a file."""
     return path.is_dir() and ((path / "config.yaml").exists() or any(path.glob("seed-*")))
+
+
+def _detections_of(run: Path) -> Path:
+    from wtal.errors import WtalError
+    from wtal.results import DETECTIONS_FILE
+
+    file = run / DETECTIONS_FILE
+    if not file.is_file():
+        raise WtalError(
+            f"{run} has no {DETECTIONS_FILE} yet; run `wtal localize {run} --features STORE` first."
+        )
+    return file
 
 
 def _seeds(text: str) -> list[int]:
@@ -536,15 +629,26 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
     for result in results:
         state = "stopped" if result.interrupted else "trained"
         figures = "  ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
-        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}", quiet)
+        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}".rstrip(), quiet)
     if results[-1].interrupted:
         _say("Run the same command with --resume to continue.", quiet)
-    if sweep and len(results) > 1:
+    finished = [result for result in results if not result.interrupted]
+    if sweep and len(finished) > 1:
         from wtal.training import summarise
 
-        _say(f"mean and sd over {len(results)} seeds ({out}/summary.json):", quiet)
-        for name, value in summarise(range(len(results)), results)["figures"].items():
+        _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
+        for name, value in summarise(range(len(finished)), finished)["figures"].items():
             _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+
+
+def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:
+    shown = lines if verbose else lines[:20]
+    if lines:
+        _say(f"videos per class, of {len(lines)} classes, the rarest first:", quiet)
+    for line in shown:
+        _say(f"  {line}", quiet)
+    if len(shown) < len(lines):
+        _say(f"  and {len(lines) - len(shown)} more; -v lists all.", quiet)
 
 
 def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:
@@ -552,7 +656,8 @@ def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:
     if not skipped:
         return
     shown = list(skipped.items())[: None if verbose else 5]
-    print(f"{len(skipped)} videos were skipped:", file=sys.stderr)
+    what = "1 video was" if len(skipped) == 1 else f"{len(skipped)} videos were"
+    print(f"{what} skipped:", file=sys.stderr)
     for video, fault in shown:
         print(f"  {video}: {fault}", file=sys.stderr)
     if len(shown) < len(skipped):

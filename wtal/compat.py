@@ -20,7 +20,8 @@ class Compat:
 
     # Localizer
     class_zero_is_empty: bool = False
-    """`any()` of the kept class indices: a video predicted as class 0 alone counts as empty."""
+    """`any()` of the kept class indices: a video predicted as class 0 alone has no detection (and
+    no entry, with `skip_unsure_videos`)."""
     binary_class_score: bool = False
     """Class scores are cut to 0 or 1 before they are added to the proposal score."""
     skip_unsure_videos: bool = False

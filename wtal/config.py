@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -51,10 +52,39 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
         WtalError: unreadable file, unknown key (names the nearest), wrong type, value out of range.
     """
     tree = {} if path is None else read_yaml(path)
-    for text in overrides:
-        _override(tree, text)
-    where = "the overrides" if path is None else str(path)
-    return _build(Config, tree, where, "")
+    places = {_override(tree, text): f"-o {text}" for text in overrides}
+
+    def where(name: str) -> str:
+        """The override that set a key or a section around it, else the file."""
+        sections = name.split(".")
+        around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
+        return next((places[part] for part in around if part in places), str(path))
+
+    config = _build(Config, tree, where, "")
+    _refuse_idle(config, places)
+    return config
+
+
+# Keys that only one choice of another key reads.
+NEEDS = {
+    "data.length": ("data.resample", "grid"),
+    "localize.nms_threshold": ("localize.nms", "hard"),
+    "localize.soft_sigma": ("localize.nms", "soft"),
+    "localize.min_score": ("localize.nms", "soft"),
+}
+
+
+def _refuse_idle(config: Config, places: Mapping[str, str]) -> None:
+    """An override that nothing reads is a misunderstanding; a file may hold it for another day."""
+    for name, place in places.items():
+        other, needed = NEEDS.get(name, ("", ""))
+        if other:
+            section, _, key = other.partition(".")
+            chosen = getattr(getattr(config, section), key)
+            if chosen != needed:
+                raise WtalError(
+                    f"{place} does nothing with {other}={chosen}; add -o {other}={needed}."
+                )
 
 
 def resolved(config: Config, feature_dim: int, n_videos: int) -> Config:
@@ -86,7 +116,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise WtalError(f"{path} has {len(data)} bytes; a config has at most {MAX_BYTES}.")
     try:
-        _refuse_surprises(path, data)
+        _refuse_surprises(str(path), data)
         tree = yaml.safe_load(data)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise WtalError(f"{path} is not a plain YAML file: {_one_line(error)}") from error
@@ -97,7 +127,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _refuse_surprises(path: Path, data: bytes) -> None:
+def _refuse_surprises(path: str, data: bytes) -> None:
     """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys."""
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -109,8 +139,12 @@ def _refuse_surprises(path: Path, data: bytes) -> None:
             continue
         seen: set[str] = set()
         for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise WtalError(
+                    f"{path} line {line} has a list or mapping for a key; write a word."
+                )
             if key.value in seen:
-                line = key.start_mark.line + 1
                 raise WtalError(f"{path} line {line} repeats the key '{key.value}'.")
             seen.add(key.value)
             nodes.append(value)
@@ -120,40 +154,44 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _override(tree: dict[str, Any], text: str) -> None:
-    """Set one `a.b=value` in a tree; the value is read as YAML."""
+def _override(tree: dict[str, Any], text: str) -> str:
+    """Set one `a.b=value` in a tree, the value read as YAML; returns the name `a.b`."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise WtalError(f"-o {text}: expected a.b=value, for example -o train.steps=500.")
     *sections, last = name.strip().split(".")
     for section in sections:
-        tree = tree.setdefault(section, {})
+        if tree.get(section) is None:  # absent, or `train:` with nothing below it
+            tree[section] = {}
+        tree = tree[section]
         if not isinstance(tree, dict):
             raise WtalError(f"-o {text}: '{section}' is a value, not a section.")
     try:
+        _refuse_surprises(f"-o {name}", value.encode())
         tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise WtalError(f"-o {text}: '{value}' is not a plain YAML value.") from error
+    except (yaml.YAMLError, RecursionError, UnicodeError) as error:
+        raise WtalError(f"-o {text[:80]}: the value is not a plain YAML value.") from error
+    return name.strip()
 
 
 T = TypeVar("T")
 
 
-def _build(kind: type[T], tree: Any, where: str, prefix: str) -> T:
+def _build(kind: type[T], tree: Any, where: Callable[[str], str], prefix: str) -> T:
     """One dataclass from a mapping, section by section."""
     if not isinstance(tree, dict):
-        raise WtalError(f"{where}: '{prefix}' is {tree!r}; expected a section with keys.")
+        raise WtalError(f"{where(prefix)}: '{prefix}' is {tree!r}; expected a section with keys.")
     types_by_name = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         if key not in types_by_name:
-            raise WtalError(f"{where}: unknown key '{name}'{_nearest(str(key), prefix)}")
+            raise WtalError(f"{where(name)}: unknown key '{name}'{_nearest(str(key), prefix)}")
         if dataclasses.is_dataclass(types_by_name[key]):
             section = typing.cast(type[Any], types_by_name[key])
             values[key] = _build(section, {} if value is None else value, where, name)
         else:
-            values[key] = _value(types_by_name[key], value, where, name)
+            values[key] = _value(types_by_name[key], value, where(name), name)
     return kind(**values)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import wtal_eval
 from wtal.config import load_config
+from wtal.errors import WtalError
 from wtal.inputs import labels_of, videos_of
 from wtal.localize import Localizer
 from wtal.procedural import WorldConfig, write_data_set
@@ -45,8 +46,10 @@ def demo(out: Path, seed: int, *, quiet: bool, say: Callable[[str], None]) -> De
         say: told of each stage.
 
     Raises:
-        WtalError, FeatureError: the folder cannot be used.
+        WtalError, FeatureError: the folder cannot be used, or Ctrl-C stopped the training.
     """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WtalError(f"{out} is not empty; name another folder with --out, or remove it.")
     say(f"1/4  writing made-up features of untrimmed videos to {out}/data")
     data, run = out / "data", out / "run"
     data.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,9 @@ def demo(out: Path, seed: int, *, quiet: bool, say: Callable[[str], None]) -> De
 
     say("2/4  training BaS-Net on the tags of 60 videos")
     config = load_config(None, [f"train.steps={STEPS}", f"train.seed={seed}"])
-    train(config, store, labels, run, quiet=quiet)
+    trained = train(config, store, labels, run, quiet=quiet)
+    if trained.interrupted:
+        raise WtalError(f"Stopped at step {trained.steps}; remove {out} to start the demo again.")
 
     say("3/4  localizing and scoring 30 other videos")
     localizer = Localizer.load(run)

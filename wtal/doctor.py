@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from wtal.config import Config
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
+from wtal.notices import classes_of, some
+from wtal.twins import ALIKE, find_twins, projection, signature, words
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import check_store
 
-EXAMPLES = 5  # names listed of each kind
 FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
 
 
@@ -32,6 +34,7 @@ class Examination:
 
     findings: tuple[Finding, ...]
     facts: tuple[str, ...]  # what there is, one line each
+    per_class: tuple[str, ...] = ()  # videos of each class, the rarest in training first
 
     @property
     def errors(self) -> int:
@@ -44,6 +47,7 @@ def examine(
     labels: Labels | None,
     config: Config,
     *,
+    annotated: Labels | None = None,
     values: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
@@ -53,20 +57,105 @@ def examine(
         store: features.
         labels: tags or annotations, if there are any.
         config: whose training is estimated.
+        annotated: the annotations beside tags, which are then compared with them.
         values: read every array, to find NaN and copies; without it headers only.
         progress: told (done, total) videos.
     """
     findings = check_store(store, values=values, progress=progress)
     facts = [_store_line(store)]
+    per_class: list[str] = []
+    if annotated is not None and labels is not None:
+        findings += contradictions(labels, annotated)
+        facts.append(_labels_line(annotated))
     if labels is not None:
         findings += partners(store, labels)
         findings += learnable(labels, config)
-        facts += [_labels_line(labels), *estimate(store, labels, config)]
-        if labels.annotations is not None:
-            findings += times(store, labels.annotations)
+        facts += [_labels_line(labels), *labels.notes, *estimate(store, labels, config)]
+        per_class = videos_per_class(labels)
+        segments = (annotated or labels).annotations
+        if segments is not None:
+            findings += times(store, segments)
         if values:
             findings += copies(store, labels)
-    return Examination(tuple(findings), tuple(facts))
+    return Examination(tuple(findings), tuple(facts), tuple(per_class))
+
+
+def contradictions(tags: Labels, annotated: Labels) -> list[Finding]:
+    """Where tags and annotations say different things of the same videos."""
+    shared = tags.tags.keys() & annotated.tags.keys()
+    where = f"{tags.source}, {annotated.source}"
+    if not shared:
+        text = "The two files have no video in common."
+        return [Finding("no-common-video", where, text, "Compare how both write the ids.")]
+    known = len(tags.tags.keys() | annotated.tags.keys())
+    kinds: tuple[tuple[str, str, set[str], str, Literal["error", "warning"]], ...] = (
+        (
+            "tags-differ",
+            "with other tags than annotated labels",
+            {v for v in shared if set(tags.tags[v]) != set(annotated.tags[v])},
+            "Training follows the tags, scores the annotations; correct the wrong file.",
+            "error",
+        ),
+        (
+            "subsets-differ",
+            "in one subset here and in another there",
+            {
+                v
+                for v in shared
+                if None not in (both := _subsets(v, tags, annotated)) and len(both) > 1
+            },
+            "A test video among the training videos spoils the score; correct the wrong file.",
+            "error",
+        ),
+        (
+            "not-annotated",
+            "with tags and no entry in the annotations",
+            tags.tags.keys() - annotated.tags.keys(),
+            "They cannot be scored.",
+            "warning",
+        ),
+        (
+            "not-tagged",
+            "annotated, without a line in the tags",
+            annotated.tags.keys() - tags.tags.keys(),
+            "They are not trained on.",
+            "warning",
+        ),
+    )
+    return [
+        Finding(
+            code, where, f"{len(videos)} of {known} videos {what}: {some(videos)}.", cure, severity
+        )
+        for code, what, videos, cure, severity in kinds
+        if videos
+    ]
+
+
+def _subsets(video: str, *files: Labels) -> set[str | None]:
+    """Subsets of one video, in lower case."""
+    return {name and name.lower() for name in (file.subsets.get(video) for file in files)}
+
+
+def videos_per_class(labels: Labels) -> list[str]:
+    """One line per class: its videos in each subset, the rarest class first."""
+    subsets = sorted({name or "" for name in labels.subsets.values()})
+    counts = {
+        subset: Counter(
+            label
+            for video, tagged in labels.tags.items()
+            if (labels.subsets.get(video) or "") == subset
+            for label in tagged
+        )
+        for subset in subsets
+    }
+    classes = sorted(
+        classes_of(labels, labels.tags),
+        key=lambda name: (sum(count[name] for count in counts.values()), name),
+    )
+    return [
+        f"{name}: " + ", ".join(f"{counts[s][name]} {s or 'videos'}" for s in subsets)
+        for name in classes
+    ]
 
 
 def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
@@ -90,7 +179,7 @@ def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
                 "no-features",
                 labels.source,
                 f"{len(tagged - stored)} of {len(tagged)} videos have no features: "
-                f"{_some(tagged - stored)}.",
+                f"{some(tagged - stored)}.",
                 "Extract them, or expect them to be skipped.",
                 "warning",
             )
@@ -101,7 +190,7 @@ def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
                 "no-tags",
                 str(store.root),
                 f"{len(stored - tagged)} of {len(stored)} videos have no line in "
-                f"{labels.source}: {_some(stored - tagged)}.",
+                f"{labels.source}: {some(stored - tagged)}.",
                 "They are not trained on; a video without action needs a line with an empty label.",
                 "warning",
             )
@@ -129,7 +218,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "unseen-class",
                 where,
-                f"{len(unseen)} classes occur in no training video: {_some(unseen)}.",
+                f"{len(unseen)} classes occur in no training video: {some(unseen)}.",
                 "They can never be detected.",
                 "warning",
             )
@@ -140,7 +229,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "rare-class",
                 where,
-                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {_some(rare)}.",
+                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {some(rare)}.",
                 "Expect little of them.",
                 "warning",
             )
@@ -172,7 +261,7 @@ def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
         Finding(
             code,
             annotations.source,
-            f"{len(names)} videos {what}: {_some(names)}.",
+            f"{len(names)} videos {what}: {some(names)}.",
             "A wrong fps or stride costs 3 to 5 points of mAP; check the manifest.",
             "warning",
         )
@@ -185,15 +274,35 @@ def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
 
 
 def copies(store: FeatureStore, labels: Labels) -> list[Finding]:
-    """Equal arrays under two names; across subsets they leak the test split into training."""
+    """Equal arrays under two names, and nearly equal ones in two subsets.
+
+    Across subsets they leak the test split into training.
+    """
     by_content: dict[bytes, list[str]] = defaultdict(list)
+    signatures = {}
+    matrix_DP = projection(store.dim)
     for video in store.videos:
         try:
             features_TD = store.read(video)
         except FeatureError:
             continue  # check_store names it
-        by_content[hashlib.blake2b(features_TD.tobytes()).digest()].append(video)
+        same = by_content[hashlib.blake2b(features_TD.tobytes()).digest()]
+        same.append(video)
+        if len(same) == 1:  # equal ones are named as such
+            signatures[video] = signature(features_TD, matrix_DP)
     findings = []
+    twins = list(find_twins(signatures, labels.subsets))
+    if twins:
+        findings.append(
+            Finding(
+                "near-duplicate",
+                str(store.root),
+                f"{len(twins)} pairs of videos in different subsets have features that correlate "
+                f"by {ALIKE} or more: {words(twins)}.",
+                "Look at them; if one is a copy, keep one, or scores on the test are not true.",
+                "warning",
+            )
+        )
     for names in by_content.values():
         if len(names) < 2:
             continue
@@ -203,8 +312,8 @@ def copies(store: FeatureStore, labels: Labels) -> list[Finding]:
             Finding(
                 "leakage" if leak else "duplicate-video",
                 str(store.root),
-                f"{len(names)} videos have equal features: {_some(names)}"
-                + (f", in the subsets {_some(map(str, subsets))}." if leak else "."),
+                f"{len(names)} videos have equal features: {some(names)}"
+                + (f", in the subsets {some(map(str, subsets))}." if leak else "."),
                 "Keep one of them."
                 if not leak
                 else "Keep one, or scores on the test are not true.",
@@ -248,9 +357,3 @@ def _labels_line(labels: Labels) -> str:
     return (
         f"{labels.source}: {len(labels.tags)} videos ({parts}), {len(classes)} classes{background}"
     )
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
-    return ", ".join(listed[:EXAMPLES]) + more

@@ -75,7 +75,7 @@ def plus_plus(
 
 def _draw(odds_S: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices drawn by odds, with replacement; on the CPU's generator, so alike on every device."""
-    cumulative_S = odds_S.double().cumsum(0).cpu()
+    cumulative_S = odds_S.double().cpu().cumsum(0)
     point_L = torch.rand(count, generator=generator, dtype=torch.float64) * cumulative_S[-1]
     drawn_L = torch.searchsorted(cumulative_S, point_L, right=True)
     return drawn_L.clamp(max=len(odds_S) - 1).to(odds_S.device)

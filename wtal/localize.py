@@ -11,6 +11,7 @@ as docs/method.md says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,12 @@ class LocalizeConfig:
             raise WtalError("localize.upsample must be at least 1, max_detections at least 0.")
         if not self.thresholds:
             raise WtalError("localize.thresholds is empty; expected at least one number.")
+        if not all(0 <= level < 1 for level in self.thresholds):
+            raise WtalError(
+                f"localize.thresholds is {list(self.thresholds)}; expected levels in [0, 1)."
+            )
+        if not 0 <= self.class_threshold <= 1:
+            raise WtalError(f"localize.class_threshold is {self.class_threshold}; expected [0, 1].")
         if not 0 < self.nms_threshold <= 1:
             raise WtalError(f"localize.nms_threshold is {self.nms_threshold}; expected (0, 1].")
         if self.oic_margin < 0 or self.soft_sigma <= 0:
@@ -129,7 +136,7 @@ class Localizer:
         Args:
             run: the folder.
             device: where to compute.
-            overrides: `localize.nms_threshold=0.5` and the like, over the run's config.
+            overrides: `localize.max_detections=100` and the like, over the run's config.
 
         Raises:
             WtalError: a file is missing, damaged, or not of this kind.
@@ -188,10 +195,10 @@ class Localizer:
     def kept_classes(self, class_scores_C: NDArray[np.float32]) -> NDArray[np.int64]:
         """Classes to localize: those at or above the threshold, else the best one."""
         kept = np.flatnonzero(class_scores_C >= self.config.class_threshold)
-        if self.compat.class_zero_is_empty and not kept.any():
-            kept = kept[:0]
         if len(kept) == 0 and not self.compat.skip_unsure_videos:
             kept = np.array([class_scores_C.argmax()])
+        if self.compat.class_zero_is_empty and not kept.any():
+            kept = kept[:0]  # last, so that the best class does not undo it
         return kept
 
     def segments(self, scores: VideoScores, seconds_per_snippet: float) -> VideoDetections:
@@ -204,7 +211,8 @@ class Localizer:
         kept_C = self.kept_classes(scores.class_scores_C)
         if len(kept_C) == 0:
             none = np.empty(0)
-            return VideoDetections((), none, none, none, class_scores, skipped=True)
+            absent = compat.skip_unsure_videos  # else an entry without detections
+            return VideoDetections((), none, none, none, class_scores, skipped=absent)
         curve_CP = upsample(
             normalise(scores.cas_TC[:, kept_C], skip_flat=compat.skip_flat_classes),
             config.upsample,
@@ -266,14 +274,32 @@ class Localizer:
         """One video.
 
         Args:
-            features_nD: (n, D) float32.
-            seconds_per_snippet: stride / fps.
+            features_nD: (n, D) float16, float32 or float64, finite.
+            seconds_per_snippet: stride / fps, above 0.
+
+        Raises:
+            WtalError: the features or the time base are something else.
 
         Example:
             `Localizer.load("runs/basnet").localize(features, seconds_per_snippet=16 / 25)`
         """
+        features_nD = np.asarray(features_nD)
         if features_nD.ndim != 2 or len(features_nD) == 0:
             raise WtalError(f"Features have shape {features_nD.shape}; expected (n, D), n >= 1.")
+        if not np.issubdtype(features_nD.dtype, np.floating):
+            raise WtalError(
+                f"Features have dtype {features_nD.dtype}; expected float16, float32 or float64."
+            )
+        bad_n = np.flatnonzero(~np.isfinite(features_nD).all(axis=1))
+        if len(bad_n):
+            raise WtalError(
+                f"Features have NaN or infinity in {len(bad_n)} of {len(features_nD)} snippets, "
+                f"the first is {bad_n[0]} (from 0); expected finite numbers, extract them again."
+            )
+        if not 0 < seconds_per_snippet < math.inf:
+            raise WtalError(
+                f"seconds_per_snippet is {seconds_per_snippet}; expected stride / fps, above 0."
+            )
         features_nD = np.ascontiguousarray(features_nD, np.float32)
         return self.segments(self.scores(features_nD), seconds_per_snippet)
 

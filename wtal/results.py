@@ -11,9 +11,12 @@ from typing import IO
 from wtal import __version__
 from wtal.localize import VideoDetections
 from wtal_features import FeatureError
-from wtal_features.files import atomic_write
+from wtal_features.files import atomic_write, write_json
 
 DETECTIONS_FILE = "detections.json"
+SKIPPED_FILE = "localize-skipped.json"  # in the run folder; absent where nothing was skipped
+# How the lines begin that end the list of videos, and that of their scores.
+SCORES, EXTERNAL = b'}, "video_scores": {', b'}, "external_data": '
 
 
 def write_results(
@@ -46,12 +49,20 @@ def write_results(
                 continue
             _entry(file, separator, video, detections.as_dicts())
             separator = b",\n"
-        file.write(b'\n}, "video_scores": {')
+        file.write(b"\n" + SCORES)
         scores.seek(0)
         while block := scores.read(1 << 20):
             file.write(block)
-        file.write(b'\n}, "external_data": ' + _json(dict(details)) + b"}\n")
+        file.write(b"\n" + EXTERNAL + _json(dict(details)) + b"}\n")
     return skipped
+
+
+def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:
+    """Write video -> fault, or remove the list of an earlier time."""
+    if skipped:
+        write_json(path, dict(skipped))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _entry(file: IO[bytes], separator: bytes, video: str, value: object) -> None:

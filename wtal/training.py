@@ -7,10 +7,11 @@ model.safetensors; skipped.json where a video could not be read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from wtal.checkpoint import (
     MODEL_FILE,
     STATE_FILE,
     State,
+    load_facts,
     load_state,
     optimizer_tensors,
     restore_optimizer,
@@ -39,8 +41,9 @@ from wtal.interrupt import Interrupt
 from wtal.localize import Localizer
 from wtal.losses import Criterion
 from wtal.model import BaSNet
+from wtal.notices import before_training
 from wtal.schedule import learning_rate, numpy_generator, torch_generator
-from wtal.validation import hold_out, measure
+from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
 from wtal_features.files import atomic_write, lock
 
@@ -66,6 +69,7 @@ def train(
     resume: bool = False,
     device: torch.device | str = "cpu",
     quiet: bool = False,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> TrainResult:
     """Train one network into a run folder.
 
@@ -77,13 +81,17 @@ def train(
         resume: continue after the last checkpoint, to the bit on one CPU.
         device: where to compute.
         quiet: no progress bar.
+        notify: told, before the first step, what the labels leave out.
 
     Raises:
         WtalError, FeatureError: bad input, a folder in use, a non-finite loss.
     """
     names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
     config = resolved(config, store.dim, len(names))
+    check_supervision(config.validation, labels.annotations)
     _check_folder(out, config, resume)
+    if resume and not (out / STATE_FILE).exists():
+        notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
     out.mkdir(parents=True, exist_ok=True)
     with lock(out), Interrupt() as interrupt:
         videos, faults = open_training_videos(
@@ -94,9 +102,16 @@ def train(
             lambda each: list(tqdm(each, "reading", unit="video", disable=quiet or None)),
         )
         _write_json(out / "skipped.json", faults, keep_empty=False)
-        if not resume or not (out / STATE_FILE).exists():
-            with atomic_write(out / "config.yaml") as handle:
-                handle.write(dump_config(config).encode())
+        for text in before_training(labels, names, videos.names):
+            notify(text)
+        split(videos, config.validation, numpy_generator(config.train.seed, "split"))
+        continued = resume and (out / STATE_FILE).exists()
+        if continued:
+            _check_inputs(out, identity(videos, store.dim))
+        # Also where a run goes on: it may have been given more steps.
+        with atomic_write(out / "config.yaml") as handle:
+            handle.write(dump_config(config).encode())
+        if not continued:
             inputs = {
                 "features": str(store.root),
                 "labels": labels.source,
@@ -122,8 +137,7 @@ def fit(
 ) -> TrainResult:
     """The steps of one run, from its last checkpoint on."""
     seed = config.train.seed
-    held_V = hold_out(videos.labels_VC, config.validation.fraction, numpy_generator(seed, "split"))
-    training, held_out = videos.subset(~held_V), videos.subset(held_V)
+    training, held_out = split(videos, config.validation, numpy_generator(seed, "split"))
     network = BaSNet(
         store.dim, len(videos.classes), config.model, torch_generator(seed, "weights")
     ).to(device)
@@ -143,6 +157,7 @@ def fit(
     peak = config.train.peak_rate(network.hidden_dim)
     contrast = _contrast(config, network, training, sampler, steps, device)
     done, facts = _restore(out, network, optimizer, contrast)
+    facts = {**facts, "inputs": identity(videos, store.dim)}
     figures: dict[str, float] = {}
     with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
         while done < steps and not interrupt.requested:
@@ -295,9 +310,9 @@ def _keep_best(
 ) -> dict[str, Any]:
     """Remember the best held-out figure, and its weights under `validation.keep: best`."""
     name, value = next(iter(measured.items()))
-    if facts and value <= facts["best"]:
+    if "best" in facts and value <= facts["best"]:
         return facts
-    facts = {"best": value, "best_step": step, "figure": name}
+    facts = {**facts, "best": value, "best_step": step, "figure": name}
     if config.validation.keep == "best":
         save_network(out / MODEL_FILE, network, classes, {"step": step, **facts})
     return facts
@@ -375,6 +390,30 @@ def _check_folder(out: Path, config: Config, resume: bool) -> None:
         )
 
 
+def identity(videos: TrainingVideos, feature_dim: int) -> dict[str, Any]:
+    """What a run learns from, short enough for its state: classes, dims, a digest of the tags."""
+    digest = hashlib.sha256(json.dumps(videos.names).encode())
+    digest.update(videos.labels_VC.astype(bool).tobytes())
+    about = {"classes": list(videos.classes), "feature_dim": feature_dim}
+    return about | {"videos": digest.hexdigest()}
+
+
+def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
+    """Refuse to go on with other tags, whose order of classes the weights would not know."""
+    earlier = load_facts(out / STATE_FILE).get("inputs", inputs)
+    words = {
+        "classes": "other classes",
+        "feature_dim": "features of another dim",
+        "videos": "other videos or tags",
+    }
+    changed = [text for name, text in words.items() if inputs[name] != earlier[name]]
+    if changed:
+        raise WtalError(
+            f"{out} was trained on {changed[0]}; resume with the same features and tags, or choose "
+            "another folder."
+        )
+
+
 def _comparable(config: Config, earlier: Config) -> Config:
     """The config with everything that may differ set to its earlier value."""
     names = list(MAY_DIFFER["train"])
@@ -437,27 +476,43 @@ def run_seeds(
     resume: bool = False,
     device: torch.device | str = "cpu",
     quiet: bool = False,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[TrainResult]:
     """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure."""
-    results = []
-    for seed in seeds:
-        seeded = replace(config, train=replace(config.train, seed=seed))
-        folder = out / f"seed-{seed}"
-        # A sweep that was cut off has seeds that never began.
-        results.append(
-            train(seeded, store, labels, folder, resume=resume, device=device, quiet=quiet)
-        )
-        if results[-1].interrupted:
-            break
-    _write_json(out / "summary.json", summarise(seeds, results))
+    results: list[TrainResult] = []
+    try:
+        for seed in seeds:
+            seeded = replace(config, train=replace(config.train, seed=seed))
+            folder = out / f"seed-{seed}"
+            # A sweep that was cut off has seeds that never began.
+            run = train(
+                *(seeded, store, labels, folder),
+                resume=resume,
+                device=device,
+                quiet=quiet,
+                notify=notify,
+            )
+            results.append(run)
+            if results[-1].interrupted:
+                break
+    finally:  # a seed that fails does not take the finished ones with it
+        summary = summarise(seeds, results)
+        if summary["seeds"]:
+            _write_json(out / "summary.json", summary)
     return results
 
 
 def summarise(seeds: Sequence[int], results: Sequence[TrainResult]) -> dict[str, Any]:
-    """Mean and sample standard deviation (n - 1) of the last figures over the finished seeds."""
+    """Mean and sample standard deviation (n - 1) of the last figures over the finished seeds.
+
+    Only figures that each of them has; the learning rate, alike in all, is none.
+    """
+    done = [(s, r) for s, r in zip(seeds, results, strict=False) if not r.interrupted]
     figures: dict[str, Any] = {}
-    for name in results[0].figures:
-        values = torch.tensor([r.figures[name] for r in results], dtype=torch.float64)
+    for name in done[0][1].figures if done else ():
+        if name == "lr" or not all(name in r.figures for _, r in done):
+            continue
+        values = torch.tensor([r.figures[name] for _, r in done], dtype=torch.float64)
         sd = values.std().item() if len(values) > 1 else None
         figures[name] = {"mean": values.mean().item(), "sd": sd, "each": values.tolist()}
-    return {"seeds": list(seeds[: len(results)]), "figures": figures}
+    return {"seeds": [seed for seed, _ in done], "figures": figures}

@@ -75,6 +75,38 @@ def hold_out(
     return held_V
 
 
+def check_supervision(config: ValidationConfig, annotations: Annotations | None) -> None:
+    """Refuse to measure segments where none are given, before any video is read.
+
+    Raises:
+        WtalError: `labels: segments` without an annotated segment.
+    """
+    if not config.fraction or config.labels == "video_labels":
+        return
+    if annotations is None or not len(annotations):
+        raise WtalError(
+            "validation.labels=segments needs --annotations with segments; "
+            "validation.labels=video_labels measures with tags alone."
+        )
+
+
+def split(
+    videos: TrainingVideos, config: ValidationConfig, generator: np.random.Generator
+) -> tuple[TrainingVideos, TrainingVideos]:
+    """Videos to train on, and videos held out.
+
+    Raises:
+        WtalError: videos should be held out, and none with a tag can be.
+    """
+    held_V = hold_out(videos.labels_VC, config.fraction, generator)
+    if config.fraction and not videos.labels_VC[held_V].any():
+        raise WtalError(
+            f"validation.fraction={config.fraction} holds out no video with a tag, of "
+            f"{len(videos.names)} training videos (each class keeps one); raise it, or set it to 0."
+        )
+    return videos.subset(~held_V), videos.subset(held_V)
+
+
 def measure(
     localizer: Localizer,
     store: FeatureStore,
@@ -107,8 +139,7 @@ def measure(
     video_map = classify(scores_VC, held_out.labels_VC > 0, derived=False, interpolated=False).map
     if config.labels == "video_labels":
         return {"validation_video_map": video_map}
-    if annotations is None:
-        raise WtalError("validation.labels=segments needs --annotations with segments.")
+    assert annotations is not None  # check_supervision asked for them
     return {"validation_map": _segment_map(results, annotations), "validation_video_map": video_map}
 
 

@@ -16,7 +16,8 @@ def ceilings(truth: Truth, grid: str) -> dict[str, Ranking]:
     """Each instance as one detection on the grid, with a constant score.
 
     `outward`: from the snippet in which it starts to the end of that in which it ends; `rounded`:
-    both ends to the nearest border.
+    both ends to the nearest border. Ends are not cut at the duration, and ties follow the
+    protocol; docs/decisions/0008 has what other readings give.
 
     Args:
         truth: the evaluated subset.

@@ -98,18 +98,19 @@ def classify(
     """Rank videos for every class, and classes for every video.
 
     A video without a score for a class is not ranked in it, and so never found. Videos without any
-    label are left out of the hits. Equal scores: the later video, but the earlier class, is first.
+    label are left out of the hits. A class without a positive video is not in the mean. Equal
+    scores: the later video, but the earlier class, is first.
 
     Args:
         score_VL: NaN for no score; the first C columns are the classes.
-        labels_VC: each class has at least one positive video.
+        labels_VC: at least one class has a positive video.
         derived: whether the scores were taken from detections.
         interpolated: as ActivityNet; else the plain sum of the W-TALC family.
     """
     classes = labels_VC.shape[1]
     ap = [
         _video_ap(score_VL[:, c], labels_VC[:, c], interpolated=interpolated)
-        for c in range(classes)
+        for c in np.flatnonzero(labels_VC.any(axis=0))
     ]
     labelled = labels_VC.any(axis=1)
     score_VL, labels_VC = score_VL[labelled], labels_VC[labelled]

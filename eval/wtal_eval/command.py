@@ -4,78 +4,136 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from wtal_eval.evaluation import Evaluation
 from wtal_eval.faults import EvalError, printable
 from wtal_eval.io import read_video_list, write_json
 from wtal_eval.options import OPTIONS
-from wtal_eval.protocols import PRESETS
-from wtal_eval.report import Report, run
+from wtal_eval.protocols import PRESETS, Protocol, resolve
+from wtal_eval.report import run
+
+# Result file -> its evaluation; None where it was only compared.
+Scored: TypeAlias = Mapping[str, Evaluation | None]
+
+CEILING_GRID, RESAMPLES = "16/25", 1000  # frames per snippet / frames per second; of --versus
+# Flags that only one plain evaluation answers.
+PLAIN = ("errors", "plots", "per_class", "ceiling", "video_scores")
+# Flags that say something about another one, and do nothing without it.
+PARTNERS = {
+    "error_ties": ("errors", "plots"),
+    "ceiling_grid": ("ceiling",),
+    "resamples": ("versus",),
+    "seed": ("versus",),
+}
 
 
 def main(
     arguments: list[str] | None = None,
     *,
     prog: str = "python -m wtal_eval",
-    on_report: Callable[[Report], None] | None = None,
+    expand: Callable[[str], Sequence[str]] = lambda word: (word,),
+    on_scored: Callable[[Scored], None] = lambda scored: None,
 ) -> int:
     """Evaluate and print; 0 done, 1 a problem the user can mend. argparse exits with 2 itself.
 
     Args:
         arguments: the command line; by default that of the process.
         prog: how the command is called, for its help.
-        on_report: told of the report before it is printed.
+        expand: a word that names a result -> the files that it stands for.
+        on_scored: told of what was scored, after files are written and before anything is printed.
     """
     given = _parser(prog).parse_args(arguments)
     options: dict[str, Any] = {name: getattr(given, name) for name in OPTIONS}
     try:
+        _refuse_idle_flags(given)
+        given.detections = [file for word in given.detections for file in expand(word)]
         if options["exclude_videos"] is not None:
             options["exclude_videos"] = read_video_list(options["exclude_videos"])
         if given.compare_protocols:
-            text = _compared(given, options)
+            text, scored = _compared(given, options)
         elif given.versus is not None:
-            text = _versus(given, options)
+            text, scored = _versus(given, options, expand)
         else:
-            text = _evaluated(given, options, on_report)
+            text, scored = _evaluated(given, options)
+        on_scored(scored)
     except EvalError as error:
         if given.debug:
             raise
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(text, end="")
+    if not given.quiet:
+        print(text, end="")
     return 0
 
 
-def _evaluated(
-    given: argparse.Namespace,
-    options: dict[str, Any],
-    on_report: Callable[[Report], None] | None,
-) -> str:
+def _refuse_idle_flags(given: argparse.Namespace) -> None:
+    """Refuse a flag that would do nothing: whoever gave it expects something of it."""
+    for mode in ("versus", "compare_protocols"):
+        idle = [name for name in PLAIN if getattr(given, name) not in (None, False)]
+        if getattr(given, mode) and idle:
+            raise EvalError(
+                f"{_flag(mode)} prints one table and nothing of {', '.join(map(_flag, idle))}; "
+                "evaluate each result by itself for that."
+            )
+    if given.versus and given.compare_protocols:
+        raise EvalError("--versus and --compare-protocols are two tables; ask for one of them.")
+    for name, partners in PARTNERS.items():
+        if getattr(given, name) is not None and not any(getattr(given, p) for p in partners):
+            raise EvalError(
+                f"{_flag(name)} does nothing without {' or '.join(map(_flag, partners))}."
+            )
+
+
+def _refuse_idle_options(rules: Protocol, options: Mapping[str, Any]) -> None:
+    """The same of options of the protocol, once it is known what the others are."""
+    needs = {
+        "length_offset": (rules.nms is not None, "--nms"),
+        "grid_units": (rules.grid != "off", "--grid"),
+        "grid_detections": (
+            rules.grid != "off" and rules.grid_units == "snippets",
+            "--grid and --grid-units snippets",
+        ),
+        "ambiguous_file": (
+            rules.ambiguous.startswith("drop"),
+            "--ambiguous drop-fp or drop-all",
+        ),
+    }
+    for name, (works, partner) in needs.items():
+        if options[name] is not None and not works:
+            raise EvalError(f"{_flag(name)} does nothing without {partner}.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _evaluated(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Scored]:
+    _refuse_idle_options(resolve(given.protocol, options), options)
     report = run(
         given.detections,
         given.annotations,
         given.protocol,
         video_scores=given.video_scores,
-        ceiling=given.ceiling_grid if given.ceiling else None,
+        ceiling=(given.ceiling_grid or CEILING_GRID) if given.ceiling else None,
         analyse=_analysis(given) if given.errors or given.plots else None,
         **options,
     )
-    if on_report is not None:
-        on_report(report)
     if given.json is not None:
         report.write_json(given.json)
-    text = report.text(per_class=given.per_class)
+    text = report.text(per_class=given.per_class, every_count=given.verbose)
     for evaluation in report.evaluations:
         if given.errors and evaluation.errors is not None:
             text += f"\n{printable(evaluation.source)}\n{evaluation.errors.text()}\n"
-    return text
+    return text, {evaluation.source: evaluation for evaluation in report.evaluations}
 
 
 def _analysis(given: argparse.Namespace) -> Any:
     """What makes the part `errors`, and the pictures on the way."""
-    from wtal_eval.diagnosis import diagnose, draw
+    from wtal_eval.diagnosis import diagnose_ranking, draw
+    from wtal_eval.errors import ErrorTies
 
     folder = None if given.plots is None else Path(given.plots)
     if folder is not None and len(given.detections) > 1:
@@ -87,7 +145,8 @@ def _analysis(given: argparse.Namespace) -> Any:
             raise EvalError(f"{folder} cannot be made: {error.strerror}.") from error
 
     def analyse(ranking: Any, truth: Any, protocol: Any) -> Any:
-        found = diagnose(ranking, truth, protocol, error_ties=given.error_ties)
+        ties: ErrorTies = given.error_ties or "own"
+        found = diagnose_ranking(ranking, truth, protocol, error_ties=ties)
         if folder is not None:
             draw(found, ranking, truth, protocol, folder)
         return found
@@ -95,27 +154,37 @@ def _analysis(given: argparse.Namespace) -> Any:
     return analyse
 
 
-def _versus(given: argparse.Namespace, options: dict[str, Any]) -> str:
+def _versus(
+    given: argparse.Namespace,
+    options: dict[str, Any],
+    expand: Callable[[str], Sequence[str]],
+) -> tuple[str, Scored]:
     """A paired bootstrap over videos between two result files."""
     from wtal_eval.significance import compare
 
-    if len(given.detections) > 1:
-        raise EvalError("--versus compares one result file with another.")
+    _refuse_idle_options(resolve(given.protocol, options), options)
+    others = expand(given.versus)
+    if len(given.detections) > 1 or len(others) > 1:
+        several = given.detections if len(given.detections) > 1 else others
+        raise EvalError(
+            f"--versus compares one result with one other; there are {len(several)} on one side, "
+            f"such as {printable(several[0])}."
+        )
     comparison = compare(
         given.detections[0],
-        given.versus,
+        others[0],
         given.annotations,
         given.protocol,
-        n=given.resamples,
-        seed=given.seed,
+        n=RESAMPLES if given.resamples is None else given.resamples,
+        seed=0 if given.seed is None else given.seed,
         **options,
     )
     if given.json is not None:
         write_json(comparison.to_json(), given.json)
-    return comparison.text()
+    return comparison.text(), {comparison.a: None, comparison.b: None}
 
 
-def _compared(given: argparse.Namespace, options: dict[str, Any]) -> str:
+def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Scored]:
     from wtal_eval.comparison import compare_protocols
 
     if len(given.detections) > 1:
@@ -125,7 +194,7 @@ def _compared(given: argparse.Namespace, options: dict[str, Any]) -> str:
     )
     if given.json is not None:
         comparison.write_json(given.json)
-    return comparison.text()
+    return comparison.text(), {given.detections[0]: None}
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -155,7 +224,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--ceiling", action="store_true", help="what detections on a grid can reach at most"
     )
     parser.add_argument(
-        "--ceiling-grid", metavar="FRAMES/FPS", default="16/25", help="grid of --ceiling"
+        "--ceiling-grid",
+        metavar="FRAMES/FPS",
+        help=f"grid of --ceiling (default {CEILING_GRID})",
     )
     parser.add_argument(
         "--video-scores", metavar="FILE", help="JSON {video: {label: score}} for the video level"
@@ -166,16 +237,22 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--error-ties",
         choices=("own", "first"),
-        default="own",
-        help="of equally overlapping instances: that of the detection's own class, or the first",
+        help="of equally overlapping instances: that of the detection's own class (default), or "
+        "the first",
     )
     parser.add_argument("--plots", metavar="DIR", help="write the pictures of the diagnosis there")
     parser.add_argument(
         "--versus", metavar="FILE", help="paired bootstrap over videos against another result file"
     )
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of --versus")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --versus")
+    parser.add_argument(
+        "--resamples", type=int, metavar="N", help=f"of --versus (default {RESAMPLES})"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="of --versus (default 0)")
     parser.add_argument("--per-class", action="store_true", help="print AP and recall per class")
     parser.add_argument("--json", metavar="FILE", help="also write every figure as JSON")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print errors only, for use with --json"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every count, too")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

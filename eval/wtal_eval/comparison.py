@@ -35,11 +35,13 @@ class ProtocolComparison:
             for e in self.evaluations
         ]
         title = f"{printable(os.path.basename(first.source))}, mAP (%)"
-        lines = block(title, [f"@{t}" for t in at] + names, rows)
-        lines[0] += "    headline"
+        table = block(title, [f"@{t}" for t in at] + names, rows)
+        table[0] += "    headline"
         for i, e in enumerate(self.evaluations, 1):
             name, value = e.headline
-            lines[i] += f"    {name} {100 * value:.2f}"
+            table[i] += f"    {name} {100 * value:.2f}"
+        grid = ",".join(map(str, first.tiou))
+        lines = [f"all presets: subset={printable(first.protocol.subset)} tiou={grid}", "", *table]
         lines += ["", *(_difference(e.protocol) for e in self.evaluations)]
         return "\n".join(lines + _warnings(self.evaluations)) + "\n"
 

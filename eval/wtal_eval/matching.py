@@ -108,7 +108,8 @@ def candidates(
             every number and fails no threshold, so `match` stands for infinity, `no-match` for 0.
         rule: a key of `RULES`.
         overlap: `union`, see `tiou`, or `hull`, see `hull_tiou`.
-        precision: `float32` rounds the overlaps, as open-mmlab/mmaction2@4d6c934 does.
+        precision: `float32` rounds the overlaps, as open-mmlab/mmaction2@4d6c934 does (which then
+            compares them with double thresholds: docs/decisions/0008).
     """
     measure = tiou if overlap == "union" else hull_tiou
     undefined = np.inf if zero_union == "match" else 0.0

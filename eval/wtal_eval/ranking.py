@@ -13,6 +13,7 @@ from wtal_eval.average_precision import rank
 from wtal_eval.columns import Annotations, Detections, codes_of, repeated
 from wtal_eval.corrections import correct, take
 from wtal_eval.faults import EvalError, Faults, shown
+from wtal_eval.grid import comparable_detections, comparable_instances
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import Protocol, nearest
 from wtal_eval.segments import Bools, Floats, Ints, Segments
@@ -211,6 +212,14 @@ def _describe_detections(ranking: Ranking, truth: Truth, protocol: Protocol, not
         detections_past_duration=int((segments.end > duration).sum()),
     )
     notes.warn(empty, "detection has zero length", "detections have zero length")
+    effect = "it matches at every threshold" if protocol.zero_union == "match" else "no match"
+    notes.warn(
+        _zero_unions(segments, truth.instances, protocol),
+        f"detection has a union of zero with an instance, so a tIoU of 0/0: {effect} "
+        f"(zero_union={protocol.zero_union})",
+        f"detections have a union of zero with an instance, so a tIoU of 0/0: {effect} "
+        f"(zero_union={protocol.zero_union})",
+    )
     if not len(score):
         notes.warnings.append("No detections: every figure is 0.")
         return
@@ -227,6 +236,30 @@ def _describe_detections(ranking: Ranking, truth: Truth, protocol: Protocol, not
         "class has no detection; its AP of 0 stays in the mean",
         "classes have no detection; their AP of 0 stays in the mean",
     )
+
+
+def _zero_unions(segments: Segments, instances: Segments, protocol: Protocol) -> int:
+    """Detections with (ge - gs) + (e - s) = 0 for an instance of their video and class.
+
+    Both are empty, or the detection is reversed and as long as the instance; then I = 0, too.
+    """
+    if protocol.overlap != "union":
+        return 0  # the evalkit's ratio has no 0/0
+    segments = comparable_detections(segments, protocol)
+    rows = np.flatnonzero(segments.end <= segments.start)
+    if not len(rows):
+        return 0
+    found, truth = segments.take(rows), comparable_instances(instances, protocol)
+    lengths = set(zip(truth.video.tolist(), truth.label.tolist(), _lengths(truth), strict=True))
+    against = zip(
+        found.video.tolist(), found.label.tolist(), (-x for x in _lengths(found)), strict=True
+    )
+    return sum(key in lengths for key in against)
+
+
+def _lengths(segments: Segments) -> list[float]:
+    lengths: list[float] = (segments.end - segments.start).tolist()
+    return lengths
 
 
 def _warn_of_raw_proposals(ranking: Ranking, notes: Notes) -> None:

@@ -20,9 +20,9 @@ class Report:
 
     evaluations: tuple[Evaluation, ...]
 
-    def text(self, *, per_class: bool = False) -> str:
+    def text(self, *, per_class: bool = False, every_count: bool = False) -> str:
         """The printed tables."""
-        return as_text(self.evaluations, per_class=per_class)
+        return as_text(self.evaluations, per_class=per_class, every_count=every_count)
 
     def to_json(self) -> dict[str, Any]:
         """The keys of `Evaluation.to_json`; of several files `runs`, each with its `file`.

@@ -36,12 +36,15 @@ class _Row:
     averages: Mapping[str, float]
 
 
-def as_text(evaluations: Sequence[Evaluation], *, per_class: bool = False) -> str:
+def as_text(
+    evaluations: Sequence[Evaluation], *, per_class: bool = False, every_count: bool = False
+) -> str:
     """The printed report: protocol, counts, mAP per threshold, all averages, baselines, warnings.
 
     Args:
         evaluations: one per result file, all under one protocol and annotation file.
         per_class: add AP and recall of every class of every file.
+        every_count: add all that was counted.
     """
     first, names = evaluations[0], row_names(evaluations)
     named = list(zip(names, evaluations, strict=True))
@@ -51,6 +54,8 @@ def as_text(evaluations: Sequence[Evaluation], *, per_class: bool = False) -> st
     rows += _baseline_rows(named)
     lines = [first.protocol.line(), _truth_line(first)]
     lines += [_detections_line(name, e) for name, e in named]
+    if every_count:
+        lines += [_counts_line(name, e) for name, e in named]
     cells = [(row.name, row.map) for row in rows]
     lines += ["", *block("mAP (%) at tIoU", [str(t) for t in first.tiou], cells)]
     heads = [name for name in PRINTED_AVERAGES if name in first.averages]
@@ -62,9 +67,21 @@ def as_text(evaluations: Sequence[Evaluation], *, per_class: bool = False) -> st
     if per_class:
         for name, evaluation in named:
             lines += ["", *_class_blocks(name, evaluation)]
-    warnings = dict.fromkeys(line for e in evaluations for line in e.warnings)
-    lines += [f"warning: {printable(line)}" for line in warnings]
+    lines += _warnings(named)
     return "\n".join(lines) + "\n"
+
+
+def _warnings(named: Sequence[tuple[str, Evaluation]]) -> list[str]:
+    """Each warning once, with the files that it is about unless that is all of them."""
+    givers: dict[str, list[str]] = {}
+    for name, evaluation in named:
+        for line in evaluation.warnings:
+            givers.setdefault(line, []).append(name)
+    return [
+        f"warning: {printable(line)}"
+        + ("" if len(names) == len(named) else f" [{', '.join(names)}]")
+        for line, names in givers.items()
+    ]
 
 
 def spread(rows: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -118,6 +135,11 @@ def _truth_line(evaluation: Evaluation) -> str:
         f"annotation: {counts['videos']} videos, {counts['instances']} instances, "
         f"{counts['classes']} classes; version: {version}"
     )
+
+
+def _counts_line(name: str, evaluation: Evaluation) -> str:
+    counts = {k: v for k, v in evaluation.counts.items() if k != "annotation_version"}
+    return f"{name}: " + ", ".join(f"{key} {value}" for key, value in counts.items())
 
 
 def _detections_line(name: str, evaluation: Evaluation) -> str:
@@ -193,9 +215,9 @@ def block(
 def _class_blocks(name: str, evaluation: Evaluation) -> list[str]:
     width = max((len(printable(one.label)) for one in evaluation.per_class), default=0) + 2
     heads = "".join(str(t).rjust(7) for t in evaluation.tiou)
-    lines = []
+    lines: list[str] = []
     for title in ("AP", "recall"):
-        lines.append(f"{title} (%) per class, {name}")
+        lines += [""] * bool(lines) + [f"{title} (%) per class, {name}"]
         lines.append(" " * width + "npos".rjust(7) + "det.".rjust(8) + heads)
         for one in evaluation.per_class:
             figures = one.ap if title == "AP" else one.recall

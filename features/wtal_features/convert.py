@@ -101,10 +101,19 @@ def convert(
     if dtype not in (None, "float16", "float32"):
         raise FeatureError(f"dtype is {dtype!r}; expected float16 or float32.", code="dtype")
     if kind == "wtalc-annotations":
-        _refuse_useless(fps=fps, stride=stride, window=window, dtype=dtype, encoder=encoder)
+        _refuse_useless(
+            annotations=annotations,
+            fps=fps,
+            stride=stride,
+            window=window,
+            dtype=dtype,
+            join=join or None,
+            encoder=encoder,
+        )
         found = wtalc.read_annotations(source, limits)
         _write_annotations(out, found)
-        return ConversionReport(kind, out, skipped=found.faults, notes=found.notes)
+        videos = tuple(sorted(found.database))
+        return ConversionReport(kind, out, videos, skipped=found.faults, notes=found.notes)
     _check_apart(source, out)
     if kind == "wtalc":
         source = feature_file(source)

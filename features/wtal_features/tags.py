@@ -102,8 +102,13 @@ def read_tags(path: str | Path) -> Tags:
     return Tags(
         {video: tuple(sorted(own)) for video, own in labels.items()},
         subsets,
-        (f"{path}: {repeated} repeated pairs of video and label were merged.",) if repeated else (),
+        _merged(path, repeated),
     )
+
+
+def _merged(path: str | Path, repeated: int) -> tuple[str, ...]:
+    what = "pair of video and label was" if repeated == 1 else "pairs of video and label were"
+    return (f"{path}: {repeated} repeated {what} merged.",) if repeated else ()
 
 
 def _check_header(columns: list[str], where: str) -> list[str]:

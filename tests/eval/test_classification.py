@@ -31,6 +31,15 @@ def two_classes() -> dict[str, Any]:
     }
 
 
+def test_a_class_without_a_positive_video_is_not_in_the_mean() -> None:
+    scores = np.array([[0.9, 0.1, 0.3], [0.5, 0.2, 0.8]])
+    labels = np.array([[1, 0, 0], [0, 1, 0]], bool)
+    for interpolated in (True, False):
+        level = classify(scores, labels, derived=False, interpolated=interpolated)
+        assert level.map == pytest.approx(1)
+        assert level.top1 == pytest.approx(1 / 2)  # the class still competes for the best place
+
+
 def test_each_class_ranks_the_videos() -> None:
     scores = np.array([[0.9, 0.1], [0.5, 0.2], [0.7, 0.3], [0.1, 0.4]])
     labels = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], bool)

@@ -325,6 +325,69 @@ def test_importing_the_package_loads_neither_numpy_nor_pandas_nor_torch() -> Non
     assert in_a_fresh_interpreter(f"import sys; {everything}; print({heavy})") == "{'numpy'}"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--versus", "GOOD", "--errors"], "--versus prints one table and nothing of --errors"),
+        (["--versus", "GOOD", "--per-class", "--ceiling"], "nothing of --per-class, --ceiling"),
+        (["--versus", "GOOD", "--plots", "p"], "nothing of --plots"),
+        (["--versus", "GOOD", "--video-scores", "x"], "nothing of --video-scores"),
+        (["--compare-protocols", "--errors", "--plots", "p"], "nothing of --errors, --plots"),
+        (["--compare-protocols", "--ceiling"], "--compare-protocols prints one table"),
+        (["--compare-protocols", "--versus", "GOOD"], "ask for one of them"),
+        (["--versus", "GOOD", "--seed", "-1"], "--seed) is -1; expected 0 or more"),
+        (["--versus", "GOOD", "--resamples", "1000000000000"], "--resamples) is 1000000000000"),
+        (["--seed", "3"], "--seed does nothing without --versus"),
+        (["--resamples", "3"], "--resamples does nothing without --versus"),
+        (["--error-ties", "own"], "--error-ties does nothing without --errors or --plots"),
+        (["--ceiling-grid", "16/30"], "--ceiling-grid does nothing without --ceiling"),
+        (["--length-offset", "1"], "--length-offset does nothing without --nms"),
+        (["--grid-units", "snippets"], "--grid-units does nothing without --grid"),
+        (["--grid", "16/25", "--grid-detections", "cut"], "--grid-detections does nothing without"),
+        (["--ambiguous-file", "x"], "--ambiguous-file does nothing without --ambiguous drop-fp"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(
+    files: tuple[Path, Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    given = [str(files[0]) if word == "GOOD" else word for word in options]
+    assert main(words(files[1], files[2], *given)) == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def test_quiet_prints_nothing_and_verbose_every_count(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(files[0], files[2], "-q")) == 0
+    assert capsys.readouterr().out == ""
+    assert main(words(files[0], files[2], "-v")) == 0
+    assert "good.json: videos 1, instances 2, classes 2, " in capsys.readouterr().out
+
+
+def test_a_warning_names_its_file_where_not_all_give_it(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(*files)) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "warning: 1 class has no detection; its AP of 0 stays in the mean. [weak.json]" in printed
+    )
+    assert main(words(files[1], files[2])) == 0
+    assert "stays in the mean.\n" in capsys.readouterr().out
+
+
+def test_tables_per_class_have_a_blank_line_between_them(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(files[0], files[2], "--per-class")) == 0
+    assert "\n\nrecall (%) per class, good.json\n" in capsys.readouterr().out
+
+
 def test_every_public_name_is_there() -> None:
     for name in wtal_eval.__all__:
         assert getattr(wtal_eval, name) is not None

@@ -30,7 +30,9 @@ def test_every_preset_has_a_row_over_the_same_thresholds(
     target = tmp_path / "compared.json"
     assert main([*files, "--compare-protocols", "--json", str(target)]) == 0
     printed = capsys.readouterr().out
-    lines = printed.splitlines()
+    head, blank, *lines = printed.splitlines()
+    assert head.startswith("all presets: subset=test tiou=0.1,0.2,0.3,0.4,0.5,0.55,")
+    assert not blank
     assert lines[0].split() == [
         *("found.json,", "mAP", "(%)", "@0.1", "@0.3", "@0.5", "@0.7"),
         *("0.1:0.5", "0.1:0.7", "0.3:0.7", "0.5:0.95", "headline"),

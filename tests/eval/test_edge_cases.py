@@ -445,8 +445,22 @@ def test_an_instance_of_zero_length_is_kept_and_unreachable() -> None:
 
 def test_two_empty_segments_match_at_every_threshold_unless_told_otherwise() -> None:
     rows, database = result(detection(3, 3)), truth(instance(5, 5))
-    assert set(evaluate(rows, database, tiou=(0.5, 1.0)).map) == {1.0}
-    assert set(evaluate(rows, database, zero_union="no-match").map) == {0.0}
+    matched = evaluate(rows, database, tiou=(0.5, 1.0))
+    assert set(matched.map) == {1.0}
+    assert warned(matched, "1 detection has a union of zero with an instance")
+    assert warned(matched, "it matches at every threshold (zero_union=match)")
+    parted = evaluate(rows, database, zero_union="no-match")
+    assert set(parted.map) == {0.0}
+    assert warned(parted, "no match (zero_union=no-match)")
+
+
+def test_a_reversed_detection_as_long_as_an_instance_has_a_union_of_zero_and_a_warning() -> None:
+    rows, database = result(detection(14, 4)), truth(instance(0, 10), instance(20, 21))
+    found = evaluate(rows, database, invalid_detections="fp")
+    assert warned(found, "1 detection has a union of zero")
+    other = evaluate(result(detection(14, 5)), database, invalid_detections="fp")
+    assert not warned(other, "union of zero")
+    assert not warned(evaluate(result(detection(3, 3)), database), "union of zero")
 
 
 def test_negative_times_and_times_past_the_duration_are_used_and_counted() -> None:

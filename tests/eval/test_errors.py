@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wtal_eval import EvalError, evaluate, read_annotations, read_detections
+from wtal_eval import EvalError, diagnose, evaluate, read_annotations, read_detections
 from wtal_eval.columns import Annotations, Detections
-from wtal_eval.diagnosis import diagnose
+from wtal_eval.diagnosis import diagnose_ranking
 from wtal_eval.errors import CAUSES, ERRORS, KINDS, ErrorAnalysis, analyse
 from wtal_eval.judging import judge
 from wtal_eval.notes import Notes
@@ -342,11 +342,12 @@ def test_the_evaluation_stores_a_diagnosis_under_errors() -> None:
     row = {"label": "run", "segment": [0, 10]}
     truth = {"database": {"v": {"subset": "test", "duration": 20, "annotations": [row]}}}
     found = {"results": {"v": [row | {"score": 0.5}]}}
-    stored = evaluate(found, truth, analyse=diagnose).to_json()["errors"]
+    stored = evaluate(found, truth, analyse=diagnose_ranking).to_json()["errors"]
+    assert diagnose(found, truth).to_json() == stored  # the public way, from the same sources
     assert stored["counts"]["true_positive"] == 1
     assert stored["sensitivity"]["map_n"] == 1
     assert stored["calibration"]["brier"] == 0.25
-    text = diagnose(*parts(INSTANCES, {"v": FOUND})).text()
+    text = diagnose_ranking(*parts(INSTANCES, {"v": FOUND})).text()
     for words in ("errors at tIoU 0.5", "sensitivity at tIoU 0.5", "calibration at tIoU 0.5"):
         assert words in text
 

@@ -326,6 +326,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], float, float]] = {
         *(0.430, 2.40),
     ),
     "wtalc": ({"protocol": "wtalc"}, 0.425, 2.87),
+    # Quoted as -0.489: cut and not rounded, see docs/decisions/0008.
     "wtalc, 212": ({"protocol": "wtalc", "ambiguous_file": True, "videos": 212}, -0.4896, 2.18),
     "not interpolated": ({"ap": "sum"}, -0.914, -0.95),
     "first free": ({"match": "first"}, -0.035, 0.00),
@@ -441,7 +442,19 @@ def test_activitynet_has_repeated_and_empty_instances(
     assert any(line.startswith(f"{repeated} instances were removed") for line in warnings)
 
 
+def test_single_precision_gives_the_figures_of_mmaction2_but_for_its_ties(
+    pmil: Detections, truth_210: Annotations
+) -> None:
+    # There .7 in single precision is less than .7 in double: a threshold just above does the same.
+    grid = (0.1, 0.3, 0.5, 0.7000001)
+    figures = evaluate(pmil, truth_210, precision="float32", tiou=grid).map
+    assert figures[1:] == pytest.approx([0.542570, 0.339930, 0.124571], abs=1e-6)
+    # Unstable sorting: the official program is as far from ours at .1, .690908 for .690977.
+    assert figures[0] - 0.690905 == pytest.approx(0.690976857 - 0.690908, abs=1e-6)
+
+
 def test_the_ceiling_of_the_common_grid(pmil: Detections, truth_210: Annotations) -> None:
+    """An earlier measurement gives 95.6, 72.4, 97.4, 88.7; why not ours: docs/decisions/0008."""
     rows = evaluate(pmil, truth_210, ceiling="16/25", tiou=(0.5, 0.7)).baselines
     figures = [100 * x for name in ("outward", "rounded") for x in rows[f"ceiling_{name}"].map]
     assert figures == pytest.approx([96.016, 73.049, 97.648, 89.344], abs=1e-3)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wtal_eval import EvalError, plots, read_annotations, read_detections
+from wtal_eval import EvalError, evaluate, plots, read_annotations, read_detections
 from wtal_eval import calibration as calibrations
 from wtal_eval import errors as analyses
 from wtal_eval import sensitivity as sensitivities
 from wtal_eval.calibration import Curve
+from wtal_eval.diagnosis import diagnose_ranking, headline_per_class
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import resolve
 from wtal_eval.ranking import select_detections
@@ -142,3 +143,21 @@ assert "matplotlib.pyplot" not in sys.modules
     path = {"PYTHONPATH": ":".join(p for p in sys.path if p), "HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=path, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_bars_of_a_diagnosis_are_the_headline_per_class() -> None:
+    rows = [{"label": label, "segment": [0, 10]} for label in ("run", "jump")]
+    truth = {"database": {"v": {"subset": "test", "annotations": rows}}}
+    ends = {"run": 10, "jump": 4}  # tIoU 1 and .4
+    found = [{"label": k, "score": 0.5, "segment": [0, end]} for k, end in ends.items()]
+    kept: list[tuple[str, dict[str, float]]] = []
+
+    def analyse(*parts: Any) -> Any:
+        kept.append(headline_per_class(*parts))
+        return diagnose_ranking(*parts)
+
+    result = evaluate({"results": {"v": found}}, truth, analyse=analyse)
+    ((name, ap),) = kept
+    assert name == "0.1:0.7"
+    assert ap == {"jump": pytest.approx(4 / 7), "run": 1.0}
+    assert sum(ap.values()) / 2 == pytest.approx(result.headline[1])

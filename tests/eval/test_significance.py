@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import wtal_eval.significance
@@ -104,6 +104,8 @@ def test_copies_in_the_sums_equal_duplicated_videos(
 def test_every_video_once_is_the_evaluation_itself(
     instances: dict[str, Any], results: dict[str, Any]
 ) -> None:
+    # Detections on strangers alone are refused: their names do not fit.
+    assume(not results["x"] or any(results[video] for video in VIDEOS))
     instances = in_order(instances)
     options: dict[str, Any] = {"tiou": GRID, "unknown_labels": "ignore"}
     result = evaluate({"results": results}, database_of(instances), **options)
@@ -164,8 +166,32 @@ def test_the_seed_decides_the_videos() -> None:
     once, again = compare(good, weak, truth, n=20), compare(good, weak, truth, n=20)
     assert once == again
     assert compare(good, weak, truth, n=20, seed=1).headline.low != once.headline.low
-    assert resamples(5, 3, 0)[0].tolist() == [1] * 5
-    assert resamples(5, 3, 0).sum(axis=1).tolist() == [5] * 4
+    copies_RV = np.vstack(list(resamples(5, 3, 0)))
+    assert copies_RV[0].tolist() == [1] * 5
+    assert copies_RV.sum(axis=1).tolist() == [5] * 4
+
+
+def test_blocks_of_any_size_draw_the_same_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.vstack(list(resamples(7, 20, 3)))
+    monkeypatch.setattr(wtal_eval.significance, "CELLS_AT_ONCE", 7 * 6)
+    blocks = list(resamples(7, 20, 3))
+    assert [len(block) for block in blocks] == [1, 6, 6, 6, 2]
+    assert (np.vstack(blocks) == whole).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n": 0}, r"n \(--resamples\) is 0; expected 1 to 100,000"),
+        ({"n": 10**12}, r"n \(--resamples\) is 1000000000000; expected 1 to 100,000"),
+        ({"seed": -1}, r"seed \(--seed\) is -1; expected 0 or more"),
+    ],
+)
+def test_numbers_of_resamples_and_seeds_have_their_range(
+    options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(EvalError, match=words):
+        compare({"results": {}}, {"results": {}}, {"database": {}}, **options)
 
 
 def test_a_wider_confidence_gives_a_wider_interval() -> None:
@@ -218,7 +244,6 @@ def test_the_headline_may_be_one_threshold_or_the_mean_of_a_grid() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n": 0}, "n is 0; expected at least one resample"),
         ({"confidence": 1.0}, "confidence is 1.0; expected between 0 and 1"),
         ({"ap": "11point"}, "interpolated or sum, not 11point"),
         ({"tie": "last"}, "tie is unknown"),

@@ -333,6 +333,7 @@ def test_annotations_alone_are_converted_and_never_overwritten(tmp_path: Path, w
     source, out = wtalc / "Toy-Annotations", tmp_path / "out"
     report = convert(source, out)
     assert (report.kind, report.skipped) == ("wtalc-annotations", ())
+    assert report.written == ("v1", "v2", "v3")
     assert sorted(path.name for path in out.iterdir()) == ["annotations.json", "tags.csv"]
     convert(source, out)
     (out / "tags.csv").write_text("mine")
@@ -340,6 +341,8 @@ def test_annotations_alone_are_converted_and_never_overwritten(tmp_path: Path, w
         convert(source, out)
     with pytest.raises(FeatureError, match="no features: fps would do nothing"):
         convert(source, tmp_path / "other", fps=25)
+    with pytest.raises(FeatureError, match="no features: annotations, join would do nothing"):
+        convert(source, tmp_path / "other", annotations=source, join=True)
 
 
 def test_the_public_wtalc_annotations_equal_the_published_json(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_what_spreadsheets_add_is_understood(tmp_path: Path) -> None:
 def test_repeated_pairs_are_merged_and_noted(tmp_path: Path) -> None:
     tags = read(tmp_path, "video,label\na,Run\na,Run\n")
     assert tags.labels == {"a": ("Run",)}
-    assert tags.notes[0].endswith("1 repeated pairs of video and label were merged.")
+    assert tags.notes[0].endswith("1 repeated pair of video and label was merged.")
 
 
 def test_two_unicode_forms_of_a_name_are_one_video(tmp_path: Path) -> None:

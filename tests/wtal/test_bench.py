@@ -147,7 +147,7 @@ def test_the_plain_loop_finds_the_segments_of_the_localizer(
 
 @pytest.mark.parametrize("T", [1, 2, 5])
 def test_the_plain_loop_agrees_on_short_videos(T: int) -> None:
-    config = LocalizeConfig(class_threshold=0.0, upsample=7, thresholds=(-0.1, 0.3, 0.9))
+    config = LocalizeConfig(class_threshold=0.0, upsample=7, thresholds=(0.0, 0.3, 0.9))
     for video in localize.make_scores(3, T, lambda _: 2):
         check_against_the_localizer(config, video)
 
@@ -176,18 +176,29 @@ def test_the_timed_stages_keep_as_many_segments_as_the_localizer(
 @pytest.mark.parametrize("threshold", nms.THRESHOLDS)
 def test_the_plain_hard_loop_keeps_what_hard_nms_keeps(threshold: float) -> None:
     segments = nms.make_segments(1, 300, 100.0, np.random.default_rng(0))
-    starts_N, ends_N, scores_N, _ = segments
+    starts_N, ends_N, scores_N = next(nms.by_group(segments))
     kept = hard_nms(starts_N, ends_N, scores_N, threshold=threshold)
     assert plain.hard_nms(starts_N, ends_N, scores_N, threshold) == kept.tolist()
 
 
 def test_the_plain_soft_loop_picks_what_soft_nms_picks() -> None:
     segments = nms.make_segments(1, 300, 100.0, np.random.default_rng(0))
-    starts_N, ends_N, scores_N, _ = segments
+    starts_N, ends_N, scores_N = next(nms.by_group(segments))
     ids, scores = soft_nms(starts_N, ends_N, scores_N, sigma=0.5, min_score=0.1)
     picked, lowered = plain.soft_nms(starts_N, ends_N, scores_N, sigma=0.5, min_score=0.1)
     assert picked == ids.tolist()
     np.testing.assert_allclose(lowered, scores)
+
+
+def test_the_segments_are_made_as_those_of_the_figures_from_elsewhere() -> None:
+    segments = nms.make_segments(20, 5000, 2000.0, np.random.default_rng(0))
+    assert {c.dtype.name for c in segments[:3]} == {"float32"}
+    assert np.bincount(segments.groups_N).tolist() == [5000] * 20
+    lengths_N = np.log(segments.ends_N.astype(float) - segments.starts_N)
+    assert lengths_N.mean() == pytest.approx(1.5, abs=0.02)
+    assert lengths_N.std() == pytest.approx(1.0, abs=0.02)
+    assert segments.starts_N.mean() == pytest.approx(1000, abs=10)
+    assert 0 <= segments.starts_N.min() < segments.starts_N.max() <= 2000
 
 
 def test_a_cut_timeline_holds_every_segment_once() -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,12 +84,64 @@ def test_a_sweep_over_seeds_is_localized_and_scored_in_one_go(data: Data, tmp_pa
         assert readings["readings"] == 1
 
 
+def test_a_stopped_sweep_says_what_there_is(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = training.train_step, [0]
+
+    def stops_in_the_third_seed(*args: object, **options: object) -> dict[str, float]:
+        calls[0] += 1
+        if calls[0] == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "train_step", stops_in_the_third_seed)
+    said = wtal(
+        *("train", data.config, "-f", data.store, "--tags", data.tags),
+        *("--out", tmp_path / "sweep", "--seeds", "0,1,2,3", *SMALL),
+        code=1,
+    )
+    assert "seed-2: stopped after 1 steps." in said
+    assert "mean and sd over 2 seeds" in said
+    assert "--resume" in said
+
+
 def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) -> None:
     run = trained(data, tmp_path / "run")
     wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
     for count in (1, 2, 3):
         wtal("eval", run, data.annotations)
         assert json.loads((run / "eval.json").read_text())["readings"] == count
+
+
+def test_comparisons_are_readings_too_and_a_json_in_the_run_keeps_the_count(
+    data: Data, tmp_path: Path
+) -> None:
+    run, other = trained(data, tmp_path / "run"), trained(data, tmp_path / "other")
+    for each in (run, other):
+        wtal("localize", each, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    wtal("eval", run, data.annotations, "--json", run / "eval.json")
+    wtal("eval", run, data.annotations, "--compare-protocols")
+    wtal("eval", run, data.annotations, "--versus", other, "--resamples", "5")
+    wtal("eval", run, data.annotations, "--json", run / "eval.json")
+    held = json.loads((run / "eval.json").read_text())
+    assert held["readings"] == 4
+    assert held["counts"]["videos"] == 6
+    assert json.loads((other / "eval.json").read_text()) == {"readings": 1}
+
+
+def test_eval_takes_a_run_only_where_a_result_belongs(data: Data, tmp_path: Path) -> None:
+    run, sweep = trained(data, tmp_path / "run"), tmp_path / "sweep"
+    said = sentence("eval", run, data.annotations)
+    assert f"{run} has no detections.json yet; run `wtal localize {run}" in said
+    wtal("localize", run, "-f", data.store, "--tags", data.tags, "--subset", "test")
+    wtal("eval", run, data.annotations, "--errors", "--plots", run)  # the pictures go to the run
+    assert (run / "class_ap.png").exists()
+    for seed in (0, 1):
+        (sweep / f"seed-{seed}").mkdir(parents=True)
+        (sweep / f"seed-{seed}" / "detections.json").write_text('{"results": {}}')
+    said = sentence("eval", run, data.annotations, "--versus", sweep)
+    assert "--versus compares one result with one other; there are 2 on one side" in said
 
 
 def test_localizing_twice_gives_the_same_bytes(data: Data, tmp_path: Path) -> None:
@@ -116,8 +169,51 @@ def test_bad_videos_are_skipped_listed_and_exit_1_unless_told_to_go_on(
 
     said = wtal("localize", tmp_path / "a", "-f", data.store, code=1)
     assert "2 videos were skipped" in said
+    listed = json.loads((tmp_path / "a" / "localize-skipped.json").read_text())
+    assert set(listed) == {"video_000", "video_001"}
     assert len(json.loads((tmp_path / "a" / "detections.json").read_text())["results"]) == 16
     wtal("localize", tmp_path / "a", "-f", data.store, "--keep-going")
+    wtal("localize", tmp_path / "a", "-f", data.store, "--tags", data.tags, "--subset", "test")
+    assert not (tmp_path / "a" / "localize-skipped.json").exists()  # of the last time, nothing
+
+
+def test_each_run_of_a_sweep_counts_its_own_skipped_videos(data: Data, tmp_path: Path) -> None:
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s", "--seeds", "0,1")
+    wtal("train", data.config, *files, *SMALL)
+    (data.store / "video_017.npy").write_bytes(b"")
+    said = wtal("localize", tmp_path / "s", "-f", data.store, code=1)
+    assert said.count("detections of 17 videos") == 2
+    assert "1 video was skipped" in said
+
+
+def test_what_the_labels_leave_out_is_said_once(data: Data, tmp_path: Path) -> None:
+    text = data.tags.read_text()
+    text = text.replace("video_000,Jump,", "video_000,Dive,")  # its only video, unreadable below
+    text = text.replace("video_001,Run,", "video_001,,")
+    text = text.replace("video_017,Throw,", "video_017,Swim,")
+    data.tags.write_text(text + "video_002,Throw,training\n")
+    (data.store / "video_000.npy").write_bytes(b"")
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s")
+    said = wtal("train", data.config, *files, *SMALL, "--seeds", "0,1", code=1)
+    for words in (
+        "1 class has no training video that can be read and cannot be learned: Dive.",
+        "1 class occurs in other subsets only and cannot be learned: Swim.",
+        "1 training video has no tag (background alone): video_001.",
+        "1 repeated pair of video and label was merged",
+        "device: cpu (no GPU found)",
+    ):
+        assert said.count(words) == 1, (words, said)
+    where = ("-f", data.store, "--tags", data.tags, "--subset", "test")
+    said = wtal("localize", tmp_path / "s", *where)
+    assert said.count("1 class is unknown to the model and cannot be detected: Swim.") == 1
+    assert wtal("localize", tmp_path / "s", *where, "-q") == ""
+
+
+def test_resuming_what_is_not_there_says_that_it_starts_anew(data: Data, tmp_path: Path) -> None:
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    said = wtal(*base, "--out", tmp_path / "r", "--resume")
+    assert "holds no checkpoint to resume from: the run starts anew" in said
+    assert "starts anew" not in wtal(*base, "--out", tmp_path / "r", "--resume")
 
 
 def test_a_wrong_config_names_the_nearest_key(data: Data, tmp_path: Path) -> None:
@@ -181,6 +277,9 @@ def test_localize_refuses_one_file_for_several_runs(data: Data, tmp_path: Path) 
         (tmp_path / "sweep" / f"seed-{seed}").mkdir(parents=True)
     line = sentence("localize", tmp_path / "sweep", "-f", data.store, "--out", tmp_path / "x.json")
     assert "holds 2 runs" in line
+    run = trained(data, tmp_path / "run")
+    line = sentence("localize", run, "-f", data.store, "--out", tmp_path)
+    assert f"--out {tmp_path} is a folder; name a file, such as {tmp_path}/detections.json" in line
 
 
 def test_eval_needs_two_files_and_tells_a_missing_one(data: Data, tmp_path: Path) -> None:
@@ -232,6 +331,44 @@ def test_doctor_names_each_fault_with_its_code(data: Data) -> None:
     said = wtal("doctor", data.store, "--annotations", data.annotations, code=1)
     for code in ("nan", "duplicate-video", "leakage", "no-features", "length"):
         assert f"[{code}]" in said, code
+
+
+def test_doctor_lists_the_videos_of_each_class(data: Data) -> None:
+    said = wtal("doctor", data.store, "--tags", data.tags)
+    assert "videos per class, of 3 classes, the rarest first:" in said
+    assert "  Jump: 2 test, 4 training" in said
+
+
+def test_doctor_compares_tags_with_annotations(data: Data) -> None:
+    both = ("doctor", data.store, "--tags", data.tags, "--annotations", data.annotations)
+    assert "0 errors, 0 warnings" in wtal(*both)
+    text = data.tags.read_text().replace("video_003,Jump,training", "video_003,Run,training")
+    text = text.replace("video_004,Run,training", "video_004,Run,test")
+    text = text.replace("video_017,Throw,test\n", "")
+    data.tags.write_text(text)
+    said = wtal(*both, code=1)
+    for words in (
+        "[tags-differ]",
+        "1 of 18 videos with other tags than annotated labels: video_003.",
+        "[subsets-differ]",
+        "another there: video_004.",
+        "[not-tagged]",
+        "without a line in the tags: video_017.",
+    ):
+        assert words in said, words
+    assert "not-annotated" not in said
+
+
+def test_doctor_finds_a_noisy_copy_in_another_subset(data: Data) -> None:
+    first = np.load(data.store / "video_000.npy")
+    noise = 0.05 * np.random.default_rng(0).normal(size=first.shape)
+    np.save(data.store / "video_013.npy", (first + noise).astype(np.float32))
+    np.save(data.store / "video_003.npy", (first - noise).astype(np.float32))  # the same subset
+    said = wtal("doctor", data.store, "--tags", data.tags, code=1)  # other durations
+    (line,) = [line for line in said.splitlines() if "[near-duplicate]" in line]
+    assert "2 pairs" in line
+    assert "video_000 ~ video_013 (1.00)" in line
+    assert "video_003 ~ video_013" in line
 
 
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:

@@ -1,10 +1,11 @@
 """Configuration: precedence, types, and errors that name the nearest key."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from wtal.config import Config, dump_config, known_keys, load_config
+from wtal.config import NEEDS, Config, dump_config, known_keys, load_config
 from wtal.errors import WtalError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
@@ -72,6 +73,15 @@ def test_the_faithful_config_turns_every_quirk_on() -> None:
         ("train: 5", "'train' is 5; expected a section with keys"),
         ("localize: {thresholds: []}", "localize.thresholds is empty"),
         ("localize: {thresholds: [0, x]}", "expected a list"),
+        (
+            "localize: {thresholds: [0, 1]}",
+            r"thresholds is \[0.0, 1.0\]; expected levels in \[0, 1\)",
+        ),
+        ("localize: {thresholds: [-.1]}", r"expected levels in \[0, 1\)"),
+        ("localize: {class_threshold: 1.5}", r"class_threshold is 1.5; expected \[0, 1\]"),
+        ("loss: {norm_weight: -1}", r"loss.norm_weight is -1.0; expected at least 0"),
+        ("? [a, b]\n: 1", "line 1 has a list or mapping for a key"),
+        ("train: {? {a: 1} : 1}", "line 1 has a list or mapping for a key"),
         ("- 1", "holds a list; expected"),
         ("a: [1", "is not a plain YAML file"),
         ("a: &x 1\nb: *x", r"uses the YAML alias \*x"),
@@ -93,11 +103,45 @@ def test_a_faulty_file_is_one_sentence(tmp_path: Path, text: str, message: str) 
         ("train.steps.deep=1", "expected an integer"),
         ("train.steps=[", "is not a plain YAML value"),
         ("train.stepz=3", "nearest known one is 'train.steps'"),
+        ("train.steps=" + 5000 * "[", "the value is not a plain YAML value"),
+        ("train.steps=" + 5000 * "[" + 5000 * "]", "the value is not a plain YAML value"),
+        ("train={steps: 1, steps: 2}", "repeats the key 'steps'"),
+        ("train=[&x 1, *x]", r"uses the YAML alias \*x"),
+        ("train={? [a] : 1}", "has a list or mapping for a key"),
     ],
 )
 def test_a_faulty_override_is_one_sentence(override: str, message: str) -> None:
-    with pytest.raises(WtalError, match=message):
+    with pytest.raises(WtalError, match=message) as error:
         load_config(None, [override])
+    assert len(str(error.value)) < 300
+
+
+def test_an_override_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WtalError, match=r"-o localize.nms_threshold=0.5 does nothing with local"):
+        load_config(None, ["localize.nms_threshold=0.5"])
+    with pytest.raises(WtalError, match=r"resample=native; add -o data.resample=grid\."):
+        load_config(None, ["data.length=100"])
+    load_config(None, ["localize.nms_threshold=0.5", "localize.nms=hard"])
+    load_config(written(tmp_path, "localize: {nms_threshold: .5}"))  # for another day
+    for name, (other, _) in NEEDS.items():
+        assert {name, other} <= set(known_keys())
+
+
+@pytest.mark.parametrize(
+    ("override", "place"),
+    [
+        ("train.stepz=3", "-o train.stepz=3: unknown key"),
+        ("train.steps=x", "-o train.steps=x: train.steps is 'x'"),
+        ("train={lr: x}", "-o train={lr: x}: train.lr is 'x'"),
+        ("train.steps=3", "c.yaml: data.length is 'x'"),
+    ],
+)
+def test_an_error_blames_the_override_or_the_file_that_made_it(
+    tmp_path: Path, override: str, place: str
+) -> None:
+    bad = "data: {length: x}" if override == "train.steps=3" else "train:\n"
+    with pytest.raises(WtalError, match=re.escape(place)):
+        load_config(written(tmp_path, bad), [override])
 
 
 def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:

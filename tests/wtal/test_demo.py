@@ -1,6 +1,8 @@
 """The demo, end to end: it finds far more than the trivial answer does, and draws it."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wtal import demo as demo_module
+from wtal import training
 from wtal.cli import app
 from wtal.procedural import CLASSES, WorldConfig, make_videos
 
@@ -48,6 +51,25 @@ def test_a_second_demo_in_the_same_folder_is_refused(
 ) -> None:
     monkeypatch.setattr(demo_module, "STEPS", 1)
     assert CliRunner().invoke(app, ["demo", "--out", str(tmp_path), "-q"]).exit_code == 0
+    (tmp_path / "run" / "config.yaml").unlink()  # whatever is there
+    before = sorted(tmp_path.rglob("*"))
     second = CliRunner().invoke(app, ["demo", "--out", str(tmp_path), "-q"])
     assert second.exit_code == 1
-    assert "already holds a run" in second.output
+    assert "is not empty; name another folder with --out" in second.output
+    assert "--resume" not in second.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_demo_that_is_stopped_says_how_to_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training.train_step
+
+    def stops(*args: object, **options: object) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "train_step", stops)
+    stopped = CliRunner().invoke(app, ["demo", "--out", str(tmp_path), "-q"])
+    assert stopped.exit_code == 1
+    assert f"Stopped at step 1; remove {tmp_path} to start the demo again." in stopped.output

@@ -86,6 +86,12 @@ def test_the_released_code_drops_unsure_videos_and_those_of_class_zero_alone() -
     assert unsure.skipped
     assert unsure.labels == ()
     both = Compat(skip_unsure_videos=True, class_zero_is_empty=True)
+    alone = make(compat=Compat(class_zero_is_empty=True))
+    for kept_or_best in (0.9, 0.2):  # class 0 above the threshold, or the fallback
+        empty = alone.segments(scores([kept_or_best, 0.1, 0.1]), 1.0)
+        assert (empty.labels, empty.skipped) == ((), False)  # an entry without detections
+    assert set(alone.segments(scores([0.9, 0.8, 0.1]), 1.0).labels) == {"A", "B"}
+    assert set(alone.segments(scores([0.1, 0.9, 0.1]), 1.0).labels) == {"B"}
     assert make(compat=both).segments(scores([0.9, 0.0, 0.0]), 1.0).skipped
     assert not make(compat=both).segments(scores([0.9, 0.3, 0.0]), 1.0).skipped
 
@@ -178,6 +184,24 @@ def test_wrong_dims_and_shapes_are_named() -> None:
         make().localize(features(4)[:, 0], seconds_per_snippet=1.0)
     with pytest.raises(WtalError, match=r"Features have shape \(0, 6\)"):
         make().localize(features(0), seconds_per_snippet=1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_named_with_their_place(value: float) -> None:
+    bad = features(5)
+    bad[3, 2] = value
+    with pytest.raises(WtalError, match=r"NaN or infinity in 1 of 5 snippets, the first is 3"):
+        make().localize(bad, seconds_per_snippet=1.0)
+
+
+def test_features_of_integers_and_a_time_base_of_nothing_are_refused() -> None:
+    with pytest.raises(WtalError, match="dtype int64; expected float16, float32 or float64"):
+        make().localize(np.ones((4, 6), np.int64), seconds_per_snippet=1.0)
+    for seconds in (0.0, -0.64, np.nan, np.inf):
+        with pytest.raises(WtalError, match=r"seconds_per_snippet is .*; expected stride / fps"):
+            make().localize(features(4), seconds_per_snippet=seconds)
+    half = make().localize(features(4).astype(np.float16), seconds_per_snippet=1.0)
+    assert half.class_scores
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ def test_the_loss_falls_and_actions_are_found_in_unseen_videos(
         assert shared > 0.5 * (end - start)
 
 
-@pytest.mark.parametrize("extra", [(), ("validation.fraction=0.3", "validation.every=2")])
+HELD_OUT = ("validation.fraction=0.3", "validation.every=1")
+
+
+@pytest.mark.parametrize("extra", [(), HELD_OUT, (*HELD_OUT, "validation.keep=best")])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     data: tuple[Path, Path, Path],
     tmp_path: Path,
@@ -144,6 +147,9 @@ def test_more_steps_continue_a_finished_run_at_a_constant_rate(
     run(data, tmp_path / "parts", "train.steps=6", constant, resume=True)
     whole, parts = (load_file(tmp_path / name / MODEL_FILE) for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    # The run folder says how it was made: the steps are those that were done.
+    texts = [(tmp_path / name / "config.yaml").read_text() for name in ("whole", "parts")]
+    assert texts[0] == texts[1]
 
 
 def test_a_cosine_cannot_be_made_longer_afterwards(
@@ -281,18 +287,125 @@ def test_the_best_held_out_checkpoint_is_kept_where_that_is_asked_for(
     assert measured[facts["best_step"]] == facts["best"]
 
 
+def test_the_kept_weights_are_those_of_the_best_step_and_not_the_last(
+    data: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures are made up, so that step 2 is best; a run without choice gives its weights."""
+    figures = iter((0.1, 0.9, 0.5, 0.9))
+    monkeypatch.setattr(training, "measure", lambda *_: {"validation_video_map": next(figures)})
+    every = ("train.steps=4", "train.lr_schedule=constant", *HELD_OUT)
+    run(data, tmp_path / "best", *every, "validation.keep=best")
+    monkeypatch.setattr(training, "measure", lambda *_: {"validation_video_map": 0.0})
+    run(data, tmp_path / "two", *every, "train.steps=2")
+    run(data, tmp_path / "four", *every)
+    best, two, four = (load_file(tmp_path / n / MODEL_FILE) for n in ("best", "two", "four"))
+    assert all(torch.equal(best[name], two[name]) for name in best)
+    assert not all(torch.equal(best[name], four[name]) for name in best)
+
+
+@pytest.mark.parametrize("kind", ["video_labels", "segments"])
+def test_a_class_of_a_single_video_has_none_held_out_and_is_not_in_the_mean(
+    data: tuple[Path, Path, Path], tmp_path: Path, kind: str
+) -> None:
+    document = json.loads(data[2].read_text())
+    document["database"]["video_000"]["annotations"][0]["label"] = "Only Once"
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(document))
+    settings = config("train.steps=2", *HELD_OUT, f"validation.labels={kind}")
+    result = train(
+        settings, open_store(data[0]), read_labels(annotations=path), tmp_path / "r", quiet=True
+    )
+    assert "Only Once" in result.classes
+    assert 0 < result.figures["validation_video_map"] <= 1
+
+
 def test_segments_cannot_choose_without_annotations(
     data: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
+    chosen = ("train.steps=2", "validation.fraction=0.4", "validation.labels=segments")
     with pytest.raises(WtalError, match="needs --annotations"):
-        run(
-            data,
-            tmp_path / "r",
-            "train.steps=2",
-            "validation.fraction=0.4",
-            "validation.every=1",
-            "validation.labels=segments",
+        run(data, tmp_path / "r", *chosen)
+    assert not (tmp_path / "r").exists()  # before anything was read or written
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_share_that_holds_out_nothing_is_refused_before_the_first_step(
+    data: tuple[Path, Path, Path], tmp_path: Path, keep: str
+) -> None:
+    tiny = ("train.steps=2", "validation.fraction=0.01", f"validation.keep={keep}")
+    with pytest.raises(WtalError, match="holds out no video with a tag, of 12 training videos"):
+        run(data, tmp_path / "r", *tiny)
+    assert not (tmp_path / "r" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("video_003,Jump", "video_003,Run", "other videos or tags"),
+        ("Jump", "Leap", "other classes"),
+        ("video_003,Jump,training", "video_003,Jump,test", "other videos or tags"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_tags(
+    data: tuple[Path, Path, Path], tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    run(data, tmp_path / "r", "train.steps=2", "train.lr_schedule=constant")
+    tags, written = tmp_path / "tags.csv", (tmp_path / "r" / "config.yaml").read_bytes()
+    tags.write_text(data[1].read_text().replace(before, after))
+    longer = config("train.steps=4", "train.lr_schedule=constant")
+    with pytest.raises(WtalError, match=f"was trained on {message}; resume with the same"):
+        train(
+            longer, open_store(data[0]), read_labels(tags), tmp_path / "r", resume=True, quiet=True
         )
+    assert (tmp_path / "r" / "config.yaml").read_bytes() == written
+
+
+def test_a_run_does_not_go_on_with_features_of_another_dim(
+    data: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    run(data, tmp_path / "r", "train.steps=2", "model.filter_dim=4")
+    other = make_store(tmp_path / "other", dim=5)
+    with pytest.raises(WtalError, match="was trained on features of another dim"):
+        run(other, tmp_path / "r", "train.steps=2", "model.filter_dim=4", resume=True)
+
+
+def test_a_sweep_that_is_stopped_summarises_the_seeds_that_ended(
+    data: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = training.train_step, [0]
+
+    def stops_in_the_third_seed(*args: object, **options: object) -> dict[str, float]:
+        calls[0] += 1
+        if calls[0] == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "train_step", stops_in_the_third_seed)
+    settings = config("train.steps=2", "train.log_every=2")
+    store, labels = open_store(data[0]), read_labels(data[1])
+    results = run_seeds(settings, [0, 1, 2, 3], store, labels, tmp_path, quiet=True)
+    assert [result.interrupted for result in results] == [False, False, True]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["seeds"] == [0, 1]
+    assert summary["figures"]["loss"]["each"] == [r.figures["loss"] for r in results[:2]]
+    assert "lr" not in summary["figures"]
+
+
+def test_a_seed_that_fails_leaves_the_summary_of_those_before(
+    data: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training.train
+
+    def fails_at_seed_1(settings: Config, *args: object, **options: object) -> TrainResult:
+        if settings.train.seed == 1:
+            raise WtalError("no")
+        return real(settings, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "train", fails_at_seed_1)
+    store, labels = open_store(data[0]), read_labels(data[1])
+    with pytest.raises(WtalError, match="no"):
+        run_seeds(config("train.steps=2"), [0, 1], store, labels, tmp_path, quiet=True)
+    assert json.loads((tmp_path / "summary.json").read_text())["seeds"] == [0]
 
 
 def test_training_never_sees_a_video_of_another_subset(

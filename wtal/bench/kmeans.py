@@ -47,12 +47,12 @@ QUICK = Sizes(3000, 32, (5, 20), 20, 8, 60, 5)
 
 
 def make_points(N: int, d: int, *, device: str = "cpu", seed: int = 0) -> Tensor:
-    """Unit vectors around 400 directions, more noise than direction."""
+    """Unit vectors around 400 directions, twice as much noise as direction."""
     generator = torch.Generator(device).manual_seed(seed)
     directions = torch.randn(400, d, generator=generator, device=device)
     which_N = torch.randint(0, 400, (N,), generator=generator, device=device)
     noise_Nd = torch.randn(N, d, generator=generator, device=device)
-    return F.normalize(directions[which_N] + 1.5 * noise_Nd, dim=1)
+    return F.normalize(directions[which_N] + 2 * noise_Nd, dim=1)
 
 
 def drifted(x_Nd: Tensor, size: float, *, seed: int = 1) -> Tensor:

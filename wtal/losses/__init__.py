@@ -38,6 +38,8 @@ class LossConfig:
         """Check ranges."""
         if self.topk_ratio < 1:
             raise WtalError(f"loss.topk_ratio is {self.topk_ratio}; expected an integer >= 1.")
+        if self.norm_weight < 0:
+            raise WtalError(f"loss.norm_weight is {self.norm_weight}; expected at least 0.")
         if self.cls_scale != "auto" and self.cls_scale < 0:
             raise WtalError(
                 f"loss.cls_scale is {self.cls_scale}; expected 'auto' or a number >= 0."

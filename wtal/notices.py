@@ -1,0 +1,74 @@
+"""What labels leave out: said once before the work begins, since its result will not show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wtal.inputs import Labels
+
+EXAMPLES = 5  # names listed of each kind
+
+
+def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str]) -> list[str]:
+    """Sentences about the tags of a training.
+
+    Args:
+        labels: of all subsets.
+        names: videos of the training subset.
+        readable: those of them whose features can be used.
+    """
+    learned = classes_of(labels, readable)
+    unread = classes_of(labels, names) - learned
+    elsewhere = classes_of(labels, labels.tags) - classes_of(labels, names)
+    untagged = [name for name in readable if not labels.tags[name]]
+    found = [*labels.notes]
+    if unread:
+        found.append(
+            f"{_count(unread, 'class has', 'classes have')} no training video that can be read "
+            f"and cannot be learned: {some(unread)}."
+        )
+    if elsewhere:
+        found.append(
+            f"{_count(elsewhere, 'class occurs', 'classes occur')} in other subsets only "
+            f"and cannot be learned: {some(elsewhere)}."
+        )
+    if untagged:
+        found.append(
+            f"{_count(untagged, 'training video has', 'training videos have')} no tag "
+            f"(background alone): {some(untagged)}."
+        )
+    return found
+
+
+def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Sentences about tags that a model cannot answer; a video without any needs no word here.
+
+    Args:
+        labels: of all subsets.
+        names: videos to localize.
+        classes: that the model knows.
+    """
+    unknown = classes_of(labels, names) - set(classes)
+    found = [*labels.notes]
+    if unknown:
+        found.append(
+            f"{_count(unknown, 'class is', 'classes are')} unknown to the model and cannot be "
+            f"detected: {some(unknown)}."
+        )
+    return found
+
+
+def classes_of(labels: Labels, names: Iterable[str]) -> set[str]:
+    """Classes that occur in some videos."""
+    return {label for name in names for label in labels.tags[name]}
+
+
+def some(names: Iterable[str]) -> str:
+    """A few names, sorted, and how many more there are."""
+    listed = sorted(names)
+    more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
+    return ", ".join(listed[:EXAMPLES]) + more
+
+
+def _count(things: set[str] | list[str], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"
