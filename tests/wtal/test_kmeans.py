@@ -18,16 +18,17 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
-from wtal import kmeans, kmeans_faiss, lloyd
+from wtal import kmeans
 from wtal.bench import kmeans as bench
 from wtal.bench.rows import Plan
 from wtal.errors import WtalError
-from wtal.kmeans_seeding import plus_plus
-from wtal.kmeans_videos import sums_by_index, sums_by_product
+from wtal.kmeans import faiss_search, lloyd
+from wtal.kmeans.seeding import plus_plus
+from wtal.kmeans.videos import sums_by_index, sums_by_product
 
 TO_THE_END: dict[str, Any] = {"iters": 300, "tol": 0, "change_tol": 0}
 needs_faiss = pytest.mark.skipif(
-    not kmeans_faiss.installed("faiss-cpu"),
+    not faiss_search.installed("faiss-cpu"),
     reason="faiss is not installed; pip install 'wtal[faiss]' runs this test",
 )
 
@@ -112,7 +113,7 @@ def test_one_pass_moves_the_centroids_as_faiss_own_loop_does() -> None:
     ours = kmeans.fit(x_Nd, 20, init=init_Kd, iters=1)
     torch.testing.assert_close(
         ours.centroids,
-        kmeans_faiss.own_kmeans(x_Nd, 20, iters=1, init=init_Kd),
+        faiss_search.own_kmeans(x_Nd, 20, iters=1, init=init_Kd),
         atol=1e-5,
         rtol=1e-5,
     )
@@ -628,12 +629,12 @@ def test_a_gpu_that_is_asked_for_is_never_replaced_by_the_cpu(
     with pytest.raises(WtalError, match="faiss-gpu was asked for, but faiss sees no GPU here"):
         kmeans.fit(POINTS, 2, backend="faiss-gpu")
     with pytest.raises(WtalError, match="points are on cuda:1, but the backend faiss computes on"):
-        kmeans_faiss.make_search("faiss", torch.device("cuda:1"))
+        faiss_search.make_search("faiss", torch.device("cuda:1"))
 
 
 @needs_faiss
 def test_the_index_goes_to_one_gpu_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    faiss = kmeans_faiss.load()
+    faiss = faiss_search.load()
     asked: list[int] = []
 
     def to_gpu(resources: object, number: int, index: Any) -> Any:

@@ -17,9 +17,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from wtal import kmeans, kmeans_faiss
+from wtal import kmeans
 from wtal.bench.rows import CPU, WALL, Figures, Plan, Row, timed
-from wtal.lloyd import MakeSearch, partial_stats, square_sum, torch_search, update
+from wtal.kmeans import faiss_search
+from wtal.kmeans.lloyd import MakeSearch, partial_stats, square_sum, torch_search, update
 
 DRIFT = 0.1  # size of the linear map and of the noise, over the length of a point
 COLD_ITERATIONS = 25
@@ -91,10 +92,10 @@ def reference_iterations(
         iters: updates.
         cut: points per centroid in faiss' sample; None: all points.
     """
-    if kmeans_faiss.installed("faiss-cpu"):
+    if faiss_search.installed("faiss-cpu"):
 
         def by_faiss(x_Nd: Tensor, init_Kd: Tensor) -> Tensor:
-            return kmeans_faiss.own_kmeans(
+            return faiss_search.own_kmeans(
                 x_Nd, len(init_Kd), iters=iters, init=init_Kd, points_per_centroid=cut
             )
 
@@ -204,9 +205,9 @@ def _gpu_rows(plan: Plan) -> Iterator[Row]:
         for name, make_search in PRECISIONS.items()
     }
     works["copy"] = on_gpu(lambda: host_Nd.to("cuda"), 1)
-    if kmeans_faiss.installed("faiss-gpu"):
+    if faiss_search.installed("faiss-gpu"):
         works["faiss"] = on_gpu(
-            lambda: kmeans_faiss.own_kmeans(host_Nd, K, iters=1, init=init_Kd, gpu=True), 1
+            lambda: faiss_search.own_kmeans(host_Nd, K, iters=1, init=init_Kd, gpu=True), 1
         )
     taken = plan.alternate(works, label="kmeans GPU")
     title = f"kmeans: one iteration on the GPU, {N:,} x {d}, K = {K}"

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from wtal.kmeans_reduce import Reduce
+from wtal.kmeans.reduce import Reduce
 
 Precision = Literal["fp32", "bf16"]
 Search = Callable[[Tensor], Tensor]  # (n, d) points -> (n,) labels

@@ -1,8 +1,8 @@
 """K-Means: a first round on a sample, later rounds from the last centroids.
 
 Shapes: N points, d dims, K clusters, S sampled points.
-One pass is `wtal.lloyd`, the start `wtal.kmeans_seeding`, one clustering per video
-`wtal.kmeans_videos`; `wtal bench kmeans` says what they cost.
+One pass is `wtal.kmeans.lloyd`, the start `wtal.kmeans.seeding`, one clustering per video
+`wtal.kmeans.videos`; `wtal bench kmeans` says what they cost.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wtal import kmeans_faiss
 from wtal.errors import WtalError
-from wtal.kmeans_inputs import (
+from wtal.kmeans import faiss_search
+from wtal.kmeans.inputs import (
     check_at_least,
     check_centroids,
     check_per_point,
@@ -26,11 +26,7 @@ from wtal.kmeans_inputs import (
     checked_square_sum,
     describe_bad_row,
 )
-from wtal.kmeans_reduce import AllReduce, Reduce
-from wtal.kmeans_repair import repair
-from wtal.kmeans_seeding import plus_plus, sample
-from wtal.kmeans_videos import Clusters, fit_batched
-from wtal.lloyd import (
+from wtal.kmeans.lloyd import (
     MakeSearch,
     Precision,
     Stats,
@@ -41,6 +37,10 @@ from wtal.lloyd import (
     torch_search,
     update,
 )
+from wtal.kmeans.reduce import AllReduce, Reduce
+from wtal.kmeans.repair import repair
+from wtal.kmeans.seeding import plus_plus, sample
+from wtal.kmeans.videos import Clusters, fit_batched
 
 __all__ = [
     "AllReduce",
@@ -280,4 +280,4 @@ def _backend(backend: str, dtype: Precision, device: torch.device) -> MakeSearch
         raise WtalError(f"The backend is {backend!r}; expected torch, faiss or faiss-gpu.")
     if dtype == "bf16":
         raise WtalError(f"The backend {backend} computes in fp32; use dtype fp32, or torch.")
-    return kmeans_faiss.make_search(backend, device)
+    return faiss_search.make_search(backend, device)

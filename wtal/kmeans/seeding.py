@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wtal.kmeans_reduce import Reduce
-from wtal.lloyd import RESOLUTION, chunks
+from wtal.kmeans.lloyd import RESOLUTION, chunks
+from wtal.kmeans.reduce import Reduce
 
 
 def sample(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wtal.kmeans_reduce import Reduce
-from wtal.lloyd import RESOLUTION, Stats, squared_distances
+from wtal.kmeans.lloyd import RESOLUTION, Stats, squared_distances
+from wtal.kmeans.reduce import Reduce
 
 
 def repair(

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wtal.errors import WtalError
-from wtal.kmeans_inputs import check_at_least, check_points, describe_bad_row
-from wtal.kmeans_repair import repair
-from wtal.kmeans_seeding import plus_plus
-from wtal.lloyd import CPU_ROWS, SCORE_BYTES, Stats, update
+from wtal.kmeans.inputs import check_at_least, check_points, describe_bad_row
+from wtal.kmeans.lloyd import CPU_ROWS, SCORE_BYTES, Stats, update
+from wtal.kmeans.repair import repair
+from wtal.kmeans.seeding import plus_plus
 
 Init = Literal["segments", "k-means++"]
 
@@ -159,7 +159,7 @@ class _Group:
         half_GK = half_GK.masked_fill(self.spare_GK, torch.inf).unsqueeze(2)
         scores_GKT = torch.baddbmm(half_GK, centroids_GKd, self.x_GTd.mT, alpha=-1)
         if scores_GKT.device.type == "cpu":
-            labels_GT = torch.from_numpy(scores_GKT.numpy().argmin(1))  # as in `wtal.lloyd`
+            labels_GT = torch.from_numpy(scores_GKT.numpy().argmin(1))  # as in `wtal.kmeans.lloyd`
         else:
             labels_GT = scores_GKT.argmin(1)
         return labels_GT.masked_fill(self.padding_GT, self.K)

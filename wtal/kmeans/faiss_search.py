@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from wtal.errors import WtalError
-from wtal.lloyd import MakeSearch, Search
+from wtal.kmeans.lloyd import MakeSearch, Search
 
 
 def load(*, gpu: bool = False) -> Any:
@@ -61,7 +61,7 @@ def installed(package: str) -> bool:
 
 
 def make_search(backend: str, device: torch.device) -> MakeSearch:
-    """A search by faiss, in the form of `wtal.lloyd.torch_search`.
+    """A search by faiss, in the form of `wtal.kmeans.lloyd.torch_search`.
 
     Args:
         backend: `faiss` on the CPU or `faiss-gpu` on GPU 0, or on that of the points.

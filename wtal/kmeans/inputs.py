@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from wtal.errors import WtalError
-from wtal.kmeans_reduce import Reduce
-from wtal.lloyd import square_sum
+from wtal.kmeans.lloyd import square_sum
+from wtal.kmeans.reduce import Reduce
 
 
 def check_at_least(smallest: int, **options: int) -> None:
