@@ -26,6 +26,7 @@ from wtal.checkpoint import optimizer_tensors, restore_optimizer
 from wtal.clusters import ClusterConfig, SnippetClusters
 from wtal.data import Batch
 from wtal.errors import WtalError
+from wtal.losses import denoised
 from wtal.losses.dcc import Contrasted, Relations, contrast, relate
 from wtal.memory import RegionBank, Slots
 from wtal.model import Output, Projection
@@ -102,6 +103,11 @@ class DccConfig:
     """Newest slots of every class that serve as keys; 0: all."""
     bank_momentum: float = 0.0
     """Share of its earlier vector that a slot keeps at a visit."""
+    teach_classes: float = 0.05
+    """Weight of the cross-entropy of denoised snippets in the suppression branch. Not of the paper,
+    whose labels serve the contrast alone: 0 there (docs/decisions/0009)."""
+    teach_attention: float = 0.05
+    """Weight of the cross-entropy of the attention with denoised snippets. 0 in the paper."""
     pseudo: PseudoLabelConfig = field(default_factory=PseudoLabelConfig)
     beta: BetaConfig = field(default_factory=BetaConfig)
 
@@ -111,6 +117,8 @@ class DccConfig:
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise WtalError(f"dcc.{name} is {value}; expected at least 1.")
+        if self.teach_classes < 0 or self.teach_attention < 0:
+            raise WtalError("dcc.teach_classes and dcc.teach_attention must be at least 0.")
         for name in ("warmup", "start_coverage", "bank_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise WtalError(f"dcc.{name} is {getattr(self, name)}; expected [0, 1].")
@@ -144,9 +152,10 @@ class Layout(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """The term of one step."""
+    """What one step adds to the loss."""
 
-    loss: Tensor | None  # None before the contrast starts, or where no anchor has a positive
+    loss: Tensor | None  # L_dcc; None before the start, or where no anchor has a positive
+    taught: dict[str, Tensor]  # terms of losses/denoised.py by name; empty before the start
     figures: dict[str, float]
 
 
@@ -223,14 +232,15 @@ class DenoisedContrast:
             index_S, regions = self.regions(snippets, batch.videos_B)
         self.bank.update(index_S, *regions, step, self.config.bank_momentum)
         if not active:
-            return Contrast(None, {})
+            return Contrast(None, {}, {})
         found, possible = self.contrast(index_S, regions)
         counted = int(found.counted_A.sum())
         if measure:
             figures |= self.health(snippets, step)
             figures["positive_mass"] = found.positive_mass
             figures["valid_anchors"] = counted / max(possible, 1)
-        return Contrast(found.loss if counted else None, figures)
+        taught = self._taught(snippets, output, batch)
+        return Contrast(found.loss if counted else None, taught, figures)
 
     def _may_start(self, step: int) -> bool:
         """After the warm-up, once the bank is full enough; without a warm-up at once."""
@@ -394,7 +404,7 @@ class DenoisedContrast:
         one pass serves both. The projection is updated here.
 
         Args:
-            base_loss: weighted sum of the terms of BaS-Net.
+            base_loss: weighted sum of all terms but the contrast.
             term: of this step.
             output: of the network; the embeddings carry the graph.
             step: steps done before this one.
@@ -424,6 +434,29 @@ class DenoisedContrast:
         self.optimizer.step()
         share = beta * dcc_norm / base_norm if base_norm > 0 else math.inf
         return {"beta": beta, "grad_base": base_norm, "grad_dcc": dcc_norm, "grad_share": share}
+
+    def _taught(self, snippets: Snippets, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The terms that use denoised labels directly, where they have a weight."""
+        _, labels_NC, confidence_NC, tagged_NC, _ = snippets
+        action_NC = action_weights(labels_NC, confidence_NC)[:, :-1]
+        taught: dict[str, Tensor] = {}
+        if self.config.teach_classes:
+            supp_NC = output.cas_supp_BTC[batch.mask_BT]
+            taught["dcc_classes"] = denoised.classes(supp_NC, action_NC)
+        if self.config.teach_attention:
+            background_NC = background_weights(labels_NC, confidence_NC, tagged_NC, "union")
+            taught["dcc_attention"] = denoised.attention(
+                output.attention_BT[batch.mask_BT], action_NC.amax(1), background_NC[:, -1]
+            )
+        return taught
+
+    def weighted(self, taught: Mapping[str, Tensor]) -> Tensor | float:
+        """Their weighted sum."""
+        weights = {
+            "dcc_classes": self.config.teach_classes,
+            "dcc_attention": self.config.teach_attention,
+        }
+        return sum(weights[name] * value for name, value in taught.items())
 
     def health(self, snippets: Snippets, step: int) -> dict[str, float]:
         """Figures that tell a healthy contrast from a collapsing one."""

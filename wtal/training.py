@@ -266,12 +266,13 @@ def train_step(
     loss = criterion.total(terms)
     values = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
     _refuse_non_finite(values, step)
-    term = Contrast(None, {})
+    term = Contrast(None, {}, {})
     if contrast is not None:
         term = contrast(output, batch, step, measure=measure_contrast)
-    if term.loss is not None:
-        values["dcc"] = term.loss.item()
-        _refuse_non_finite({"dcc": values["dcc"]}, step)
+        loss = loss + contrast.weighted(term.taught)
+    added = term.taught if term.loss is None else {"dcc": term.loss, **term.taught}
+    values |= {name: value.item() for name, value in added.items()}
+    _refuse_non_finite(values, step)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)

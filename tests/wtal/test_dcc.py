@@ -153,7 +153,7 @@ def test_before_it_starts_the_contrast_only_fills_the_bank() -> None:
     toy = Toy(dcc(warmup=0.5, start_coverage=1.0))
     output, base_loss = toy.forward()
     term = toy.contrast(output, toy.batch, 0)
-    assert term == Contrast(None, {})
+    assert term == Contrast(None, {}, {})
     assert toy.contrast.bank.coverage() == 1
     weights = [p.clone() for p in toy.contrast.projection.parameters()]
     toy.contrast.backward(base_loss, term, output, 0, lr=1.0)
