@@ -477,7 +477,7 @@ def look_into(
         if not as_map and (versus or subset or json_file):
             raise WtalError("--versus, --subset and --json go with --map, not with a video.")
         source = Source(features, tags, annotations, fps, stride)
-        where = _device(device, quiet)
+        where = _device(device, quiet=True)
         if video is not None:
             _say(str(inspect_video(run, video, source, out, where)), quiet)
             return

@@ -46,7 +46,10 @@ class ClusterConfig:
     features: Literal["projected", "embedding", "input"] = "projected"
     """The contrast's own space, the embedding H, or the features of the store; unit length."""
     k: int | Literal["auto"] = "auto"
-    """Clusters: `auto` is 10 C for the data set and a batch, 20 for a class, 10 for a video."""
+    """Clusters: `auto` is `per_class` times C for the data set and a batch, 20 for a class, 10 for
+    a video."""
+    per_class: int = 10
+    """Clusters per class of `k: auto`."""
     every_epochs: float = 5.0
     """Passes over the training videos between two rounds; 0: one round only."""
     start: Literal["warm", "cold"] = "warm"
@@ -66,6 +69,8 @@ class ClusterConfig:
         """Check ranges."""
         if self.k != "auto" and self.k < 1:
             raise WtalError(f"cluster.k is {self.k}; expected 'auto' or an integer >= 1.")
+        if self.per_class < 1:
+            raise WtalError(f"cluster.per_class is {self.per_class}; expected at least 1.")
         if self.every_epochs < 0 or self.min_size < 0:
             raise WtalError("cluster.every_epochs and cluster.min_size must be at least 0.")
 
@@ -73,7 +78,7 @@ class ClusterConfig:
         """K for a set of C classes."""
         if self.k != "auto":
             return self.k
-        return {"class": 20, "video": 10}.get(self.scope, 10 * n_classes)
+        return {"class": 20, "video": 10}.get(self.scope, self.per_class * n_classes)
 
     @property
     def lasts(self) -> bool:

@@ -45,11 +45,19 @@ class Config:
     compat: Compat = field(default_factory=Compat)
 
 
-def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
+def load_config(
+    path: Path | None = None, overrides: typing.Sequence[str] = (), *, allow_idle: bool = False
+) -> Config:
     """Read a YAML file over the defaults, then apply `a.b=value` overrides.
 
+    Args:
+        path: a file; None: the defaults.
+        overrides: the later one wins.
+        allow_idle: overrides that nothing reads are accepted: they list a whole config.
+
     Raises:
-        WtalError: unreadable file, unknown key (names the nearest), wrong type, value out of range.
+        WtalError: unreadable file, unknown key (names the nearest), wrong type, value out of range,
+            an override that nothing reads.
     """
     tree = {} if path is None else read_yaml(path)
     places = {_override(tree, text): f"-o {text}" for text in overrides}
@@ -61,7 +69,8 @@ def load_config(path: Path | None = None, overrides: typing.Sequence[str] = ()) 
         return next((places[part] for part in around if part in places), str(path))
 
     config = _build(Config, tree, where, "")
-    _refuse_idle(config, places)
+    if not allow_idle:
+        _refuse_idle(config, places)
     return config
 
 

@@ -208,7 +208,7 @@ def test_every_run_and_video_gives_a_whole_picture(
     assert str(out) in wtal(run, video, *source, "--out", out)
     width, height = size(out)
     assert width == 1320
-    assert 300 < height < 1500
+    assert 300 < height < 2000
 
 
 def test_a_video_without_a_tag_or_annotations_is_drawn_into_the_run(toy: Toy) -> None:

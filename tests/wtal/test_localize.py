@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ from wtal_features.errors import FeatureError
 CLASSES = ("A", "B", "C")
 
 
+# The published choice of classes; the default keeps more.
+PUBLISHED = LocalizeConfig(class_threshold=0.25)
+
+
 def make(
     config: LocalizeConfig | None = None,
     compat: Compat | None = None,
@@ -31,7 +36,7 @@ def make(
     """An untrained network: what is tested here does not depend on the weights."""
     network = BaSNet(dim, 3, ModelConfig(hidden_dim=8), torch.Generator().manual_seed(0)).eval()
     return Localizer(
-        network, CLASSES, config or LocalizeConfig(), data or DataConfig(), compat or Compat()
+        network, CLASSES, config or PUBLISHED, data or DataConfig(), compat or Compat()
     )
 
 
@@ -61,7 +66,7 @@ def test_the_score_is_the_contrast_plus_a_fifth_of_the_class_score() -> None:
     cas_TC = np.zeros((10, 3), np.float32)
     cas_TC[:] = 1  # one run that fills the video: contrast = its mean, 0 after normalising
     cas_TC[0] = 0
-    config = LocalizeConfig(thresholds=(0.5,), upsample=1)
+    config = replace(PUBLISHED, thresholds=(0.5,), upsample=1)
     found = make(config).segments(scores([0.8, 0.1, 0.0], cas_TC), 1.0)
     # Bins 1..9 are 1 inside; int(1 - .25 * 9) < 0 clips the outside to bin 0, which is 0.
     np.testing.assert_allclose(found.scores_N, [1.0 + 0.2 * 0.8], atol=1e-6)
@@ -107,7 +112,7 @@ def test_a_flat_class_is_localized_unless_the_quirk_drops_it() -> None:
 
 
 def test_left_edges_put_a_segment_half_a_bin_later_than_its_centre_rule() -> None:
-    config = LocalizeConfig(thresholds=(0.5,))
+    config = replace(PUBLISHED, thresholds=(0.5,))
     ours = make(config).segments(scores([0.9, 0, 0]), 1.0)
     released = make(config, Compat(left_edge_bins=True)).segments(scores([0.9, 0, 0]), 1.0)
     shift = ours.starts_N[0] - released.starts_N[0]
@@ -118,7 +123,7 @@ def test_one_pixel_added_to_seconds_suppresses_short_neighbours() -> None:
     cas_TC = np.zeros((400, 3), np.float32)
     cas_TC[10:12] = 1
     cas_TC[13:15] = 1
-    config = LocalizeConfig(thresholds=(0.5,), nms="hard", nms_threshold=0.3)
+    config = replace(PUBLISHED, thresholds=(0.5,), nms="hard", nms_threshold=0.3)
     plain = make(config).segments(scores([0.9, 0, 0], cas_TC), 0.1)
     plus = make(config, Compat(nms_length_plus_one=True))
     assert len(plain.labels) == 2
@@ -128,8 +133,8 @@ def test_one_pixel_added_to_seconds_suppresses_short_neighbours() -> None:
 @pytest.mark.parametrize("kind", ["hard", "soft", "none"])
 def test_every_kind_of_suppression_keeps_scores_beside_their_segments(kind: str) -> None:
     cas_TC = np.abs(features(60, 3))
-    raw = make(LocalizeConfig(nms="none")).segments(scores([0.5, 0.4, 0.1], cas_TC), 1.0)
-    found = make(LocalizeConfig(nms=kind)).segments(  # type: ignore[arg-type]
+    raw = make(replace(PUBLISHED, nms="none")).segments(scores([0.5, 0.4, 0.1], cas_TC), 1.0)
+    found = make(replace(PUBLISHED, nms=kind)).segments(  # type: ignore[arg-type]
         scores([0.5, 0.4, 0.1], cas_TC), 1.0
     )
     before = {
@@ -148,7 +153,7 @@ def test_every_kind_of_suppression_keeps_scores_beside_their_segments(kind: str)
 def test_a_cap_keeps_the_best_detections() -> None:
     cas_TC = np.abs(features(60, 3))
     everything = make().segments(scores([0.5, 0.4, 0.1], cas_TC), 1.0)
-    best = make(LocalizeConfig(max_detections=4)).segments(scores([0.5, 0.4, 0.1], cas_TC), 1.0)
+    best = make(replace(PUBLISHED, max_detections=4)).segments(scores([0.5, 0.4, 0.1], cas_TC), 1.0)
     assert sorted(best.scores_N)[::-1] == sorted(everything.scores_N)[::-1][:4]
 
 
@@ -223,7 +228,7 @@ def test_a_store_is_localized_video_by_video_and_faults_do_not_stop_it(tmp_path:
 
 
 def test_the_result_file_lists_every_video_and_every_class_score(tmp_path: Path) -> None:
-    localizer = make(LocalizeConfig(max_detections=2))
+    localizer = make(replace(PUBLISHED, max_detections=2))
     fault = FeatureError("broken.")
     unsure = make(compat=Compat(skip_unsure_videos=True)).segments(scores([0, 0.1, 0]), 1.0)
     videos: list[tuple[str, VideoDetections | FeatureError]]

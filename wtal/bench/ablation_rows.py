@@ -211,7 +211,7 @@ def as_overrides(config: Config) -> list[str]:
     """The config as overrides of the defaults; `load_config` reads it back unchanged.
 
     Example:
-        >>> load_config(None, as_overrides(Config())) == Config()
+        >>> load_config(None, as_overrides(Config()), allow_idle=True) == Config()
         True
     """
     return [f"{name}={json.dumps(value)}" for name, value in flat(config).items()]

@@ -163,7 +163,7 @@ def run_unit(unit: Unit) -> None:
             finite.
         KeyboardInterrupt: training was stopped, with a checkpoint.
     """
-    labels, config = unit.inputs.labels(), load_config(None, unit.settings)
+    labels, config = unit.inputs.labels(), load_config(None, unit.settings, allow_idle=True)
     store = unit.inputs.store(config.data.streams)
     if digests(store, labels) != unit.digests:
         raise WtalError("The features or annotations changed while the rows were run; start again.")
