@@ -103,9 +103,10 @@ class DccConfig:
     """Newest slots of every class that serve as keys; 0: all."""
     bank_momentum: float = 0.0
     """Share of its earlier vector that a slot keeps at a visit."""
-    teach_classes: float = 0.05
-    """Weight of the cross-entropy of denoised snippets in the suppression branch. Not of the paper,
-    whose labels serve the contrast alone: 0 there (docs/decisions/0009)."""
+    teach_classes: float | Literal["auto"] = "auto"
+    """Weight of the cross-entropy of denoised snippets in the suppression branch. `auto` is the
+    square of the share of training videos with several tags: telling those apart is its use. Not
+    of the paper, whose labels serve the contrast alone: 0 there (docs/decisions/0010)."""
     teach_attention: float = 0.05
     """Weight of the cross-entropy of the attention with denoised snippets. 0 in the paper."""
     pseudo: PseudoLabelConfig = field(default_factory=PseudoLabelConfig)
@@ -117,7 +118,7 @@ class DccConfig:
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise WtalError(f"dcc.{name} is {value}; expected at least 1.")
-        if self.teach_classes < 0 or self.teach_attention < 0:
+        if (self.teach_classes != "auto" and self.teach_classes < 0) or self.teach_attention < 0:
             raise WtalError("dcc.teach_classes and dcc.teach_attention must be at least 0.")
         for name in ("warmup", "start_coverage", "bank_momentum"):
             if not 0 <= getattr(self, name) <= 1:
@@ -208,6 +209,12 @@ class DenoisedContrast:
         self.bank = RegionBank(slots, config.regions, d, device)
         self.clusters = SnippetClusters(clusters, self.labels_VC, seed)
         self.beta = Beta(config.beta)
+        several = ((labels_VC > 0).sum(1) > 1).float().mean().item()
+        automatic = config.teach_classes == "auto"
+        self.teach = {
+            "dcc_classes": several**2 if automatic else float(config.teach_classes),
+            "dcc_attention": config.teach_attention,
+        }
         self.started: int | None = None  # step at which the contrast started
 
     def __call__(
@@ -440,10 +447,10 @@ class DenoisedContrast:
         _, labels_NC, confidence_NC, tagged_NC, _ = snippets
         action_NC = action_weights(labels_NC, confidence_NC)[:, :-1]
         taught: dict[str, Tensor] = {}
-        if self.config.teach_classes:
+        if self.teach["dcc_classes"]:
             supp_NC = output.cas_supp_BTC[batch.mask_BT]
             taught["dcc_classes"] = denoised.classes(supp_NC, action_NC)
-        if self.config.teach_attention:
+        if self.teach["dcc_attention"]:
             background_NC = background_weights(labels_NC, confidence_NC, tagged_NC, "union")
             taught["dcc_attention"] = denoised.attention(
                 output.attention_BT[batch.mask_BT], action_NC.amax(1), background_NC[:, -1]
@@ -452,11 +459,7 @@ class DenoisedContrast:
 
     def weighted(self, taught: Mapping[str, Tensor]) -> Tensor | float:
         """Their weighted sum."""
-        weights = {
-            "dcc_classes": self.config.teach_classes,
-            "dcc_attention": self.config.teach_attention,
-        }
-        return sum(weights[name] * value for name, value in taught.items())
+        return sum(self.teach[name] * value for name, value in taught.items())
 
     def health(self, snippets: Snippets, step: int) -> dict[str, float]:
         """Figures that tell a healthy contrast from a collapsing one."""

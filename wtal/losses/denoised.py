@@ -1,7 +1,7 @@
 """What denoised pseudo-labels teach directly: which action a snippet shows, and whether it does.
 
 Not part of DCC as published, which uses its labels for contrast alone; why these terms are here,
-and what each is worth, stands in docs/decisions/0009 and docs/benchmarks/dcc.md.
+and what each is worth, stands in docs/decisions/0010 and docs/benchmarks/dcc.md.
 
 Shapes: N snippets of a batch, C action classes; column index C is the background.
 """
