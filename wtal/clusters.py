@@ -194,7 +194,7 @@ class SnippetClusters:
             "spherical": True,
             "seed": integer_seed(self.seed, "clusters", self.rounds),
             "dtype": self.config.precision,
-            "backend": _backend(self.config.backend, features_Nd.device),
+            "backend": searched_by(self.config.backend, features_Nd.device),
         }
         if earlier is None:
             return kmeans.fit(features_Nd, self.K, iters=COLD_ITERATIONS, **settings), False
@@ -348,7 +348,7 @@ class SnippetClusters:
             self.clusters[int(group)] = dict(zip([v for v, _ in members], pieces, strict=True))
 
 
-def _backend(name: str, device: torch.device) -> str:
+def searched_by(name: str, device: torch.device) -> str:
     """Faiss where the training computes."""
     if name == "faiss" and device.type == "cuda":
         return "faiss-gpu"

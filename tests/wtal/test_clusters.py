@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wtal import kmeans
-from wtal.clusters import ClusterConfig, SnippetClusters
+from wtal.clusters import ClusterConfig, SnippetClusters, searched_by
 from wtal.errors import WtalError
 
 V, C, N, d = 6, 2, 12, 4
@@ -199,3 +199,28 @@ def test_numbers_out_of_range_are_named() -> None:
         ClusterConfig(k=0)
     with pytest.raises(WtalError, match="every_epochs"):
         ClusterConfig(every_epochs=-1)
+
+
+def test_faiss_searches_where_the_training_computes() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [searched_by(name, cpu) for name in ("torch", "faiss", "faiss-cpu", "faiss-gpu")] == [
+        "torch",
+        "faiss",
+        "faiss",
+        "faiss-gpu",  # asked for by name: an error where there is none, never the CPU in silence
+    ]
+    assert searched_by("faiss", cuda) == "faiss-gpu"
+
+
+def test_a_search_that_is_not_there_is_named_at_the_first_round() -> None:
+    clusters = filled(points(), backend="faiss-gpu")
+    with pytest.raises(WtalError, match="faiss"):
+        clusters.round(0)
+
+
+def test_both_searches_give_the_same_labels_from_the_same_start() -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed: pip install 'wtal[faiss]'")
+    one, other = filled(points()), filled(points(), backend="faiss")
+    for clusters in (one, other):
+        clusters.round(0)
+    assert torch.equal(ask(one, points()), ask(other, points()))

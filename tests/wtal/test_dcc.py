@@ -386,3 +386,55 @@ def test_a_checkpoint_of_another_kind_is_refused(data: Data, tmp_path: Path) -> 
 def test_bf16_takes_the_same_path(data: Data, tmp_path: Path) -> None:
     result = run(data, tmp_path / "r", "train.precision=bf16")
     assert np.isfinite(result.figures["dcc"])
+
+
+def test_the_class_term_weighs_the_squared_share_of_videos_with_several_tags() -> None:
+    assert Toy(dcc()).contrast.teach["dcc_classes"] == pytest.approx((1 / 5) ** 2)
+    assert Toy(dcc(teach_classes=0.3)).contrast.teach["dcc_classes"] == 0.3
+
+
+def test_what_labels_teach_is_added_to_the_loss_by_weight() -> None:
+    toy = Toy(dcc(teach_classes=0.5, teach_attention=0.25)).filled()
+    term = toy.contrast(toy.forward()[0], toy.batch, 1)
+    assert set(term.taught) == {"dcc_classes", "dcc_attention"}
+    total = toy.contrast.weighted(term.taught)
+    expected = 0.5 * term.taught["dcc_classes"] + 0.25 * term.taught["dcc_attention"]
+    torch.testing.assert_close(total, expected)
+    total.backward()  # type: ignore[union-attr]
+    gradients = toy.gradients()
+    assert gradients["filter_out.weight_DE"].any()
+    assert gradients["classifier.weight_DE"].any()
+
+
+def test_as_published_labels_teach_nothing_beside_the_contrast() -> None:
+    toy = Toy(dcc(teach_classes=0, teach_attention=0)).filled()
+    term = toy.contrast(toy.forward()[0], toy.batch, 1)
+    assert term.taught == {}
+    assert toy.contrast.weighted(term.taught) == 0
+
+
+def test_one_step_of_training_follows_the_gradient_of_all_terms() -> None:
+    toy = Toy(dcc(teach_classes=0.5, teach_attention=0.25)).filled()
+    before = {name: p.detach().clone() for name, p in toy.network.named_parameters()}
+    output, base_loss = toy.forward()
+    term = toy.contrast(output, toy.batch, 1)
+    assert term.loss is not None
+    beta = 0.3
+    total = base_loss + toy.contrast.weighted(term.taught) + beta * term.loss
+    expected = torch.autograd.grad(total, list(toy.network.parameters()))
+    again = Toy(dcc(teach_classes=0.5, teach_attention=0.25)).filled()
+    again.contrast.beta = lambda *_: beta  # type: ignore[assignment]
+    optimizer = torch.optim.SGD(again.network.parameters(), lr=1.0)
+    draw = torch.Generator()
+    train_step(
+        again.network,
+        again.criterion,
+        optimizer,
+        again.batch,
+        lr=1.0,
+        generator=draw,
+        step=1,
+        contrast=again.contrast,
+    )
+    for (name, after), gradient in zip(again.network.named_parameters(), expected, strict=True):
+        torch.testing.assert_close(before[name] - after, gradient, rtol=1e-4, atol=1e-6)
