@@ -131,6 +131,9 @@ class SnippetClusters:
         self.codebooks: dict[int, Codebook] = {}  # group: 0 for the data set, else the class
         self.rounds = 0
         self.last_round = -1
+        self._since = (
+            time.perf_counter()
+        )  # end of the last round: what a round's time is a share of
 
     def remember(self, video: int, features_Nd: Tensor, labels_NC: Tensor) -> None:
         """Keep what this visit of a video saw for the next round."""
@@ -146,7 +149,11 @@ class SnippetClusters:
         return every > 0 and step - self.last_round >= every
 
     def round(self, step: int) -> dict[str, float]:
-        """Cluster every group anew from its last centroids; returns figures for the log."""
+        """Cluster every group anew from its last centroids.
+
+        Returns:
+            Figures for the log; `cluster_share` is the round's part of the time since the last one.
+        """
         started = time.perf_counter()
         groups: dict[int, list[int]] = {0: sorted(self.visits)}
         if self.config.scope == "class":
@@ -157,7 +164,10 @@ class SnippetClusters:
         figures = [self._fit_group(group, videos) for group, videos in groups.items() if videos]
         self.rounds, self.last_round = self.rounds + 1, step
         mean = {name: sum(f[name] for f in figures) / len(figures) for name in figures[0]}
-        return mean | {"cluster_seconds": round(time.perf_counter() - started, 4)}
+        ended = time.perf_counter()
+        seconds, share = ended - started, (ended - started) / (ended - self._since)
+        self._since = ended
+        return mean | {"cluster_seconds": round(seconds, 4), "cluster_share": round(share, 4)}
 
     def _fit_group(self, group: int, videos: list[int]) -> dict[str, float]:
         """One clustering over the last visits of these videos."""

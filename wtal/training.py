@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -46,6 +47,8 @@ from wtal.schedule import learning_rate, numpy_generator, torch_generator
 from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
 from wtal_features.files import atomic_write, lock
+
+CLUSTER_BUDGET = 0.05  # of the time of an epoch; more is said aloud
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ def fit(
             )
             done += 1
             bar.update()
+            if terms.get("cluster_share", 0) > CLUSTER_BUDGET and not quiet:
+                bar.write(_over_budget(terms["cluster_share"]), file=sys.stderr)
             last = done == steps
             measured: dict[str, float] = {}
             if len(held_out.names) and (done % config.validation.every == 0 or last):
@@ -453,6 +458,13 @@ def _last_figures(out: Path) -> dict[str, float]:
     lines = _lines(out / "metrics.jsonl")
     figures: dict[str, float] = json.loads(lines[-1]) if lines else {}
     return {name: value for name, value in figures.items() if name not in ("step", "seconds")}
+
+
+def _over_budget(share: float) -> str:
+    return (
+        f"Clustering took {100 * share:.0f} % of the time since its last round; fewer clusters "
+        "(cluster.k), rarer rounds (cluster.every_epochs) or cluster.precision=bf16 help."
+    )
 
 
 def _progress(steps: int, done: int, quiet: bool) -> Any:

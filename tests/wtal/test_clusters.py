@@ -182,8 +182,10 @@ def test_a_saved_state_gives_the_same_next_round() -> None:
     for clusters in (one, other):
         visit(clusters, points(drift=0.05))
     first, second = one.round(4), other.round(4)
-    first.pop("cluster_seconds"), second.pop("cluster_seconds")
-    assert first == second
+    timed = {"cluster_seconds", "cluster_share"}
+    assert {n: v for n, v in first.items() if n not in timed} == {
+        n: v for n, v in second.items() if n not in timed
+    }
 
 
 @pytest.mark.parametrize(
@@ -224,3 +226,10 @@ def test_both_searches_give_the_same_labels_from_the_same_start() -> None:
     for clusters in (one, other):
         clusters.round(0)
     assert torch.equal(ask(one, points()), ask(other, points()))
+
+
+def test_a_round_tells_its_share_of_the_time_since_the_last_one() -> None:
+    clusters = filled(points())
+    for step in (0, 1):
+        figures = clusters.round(step)
+        assert 0 < figures["cluster_share"] <= 1

@@ -46,7 +46,7 @@ def run(data: Data, out: Path, *overrides: str, resume: bool = False) -> TrainRe
 
 
 def lines(out: Path) -> list[dict[str, float]]:
-    timed = ("seconds", "cluster_seconds")
+    timed = ("seconds", "cluster_seconds", "cluster_share")
     read = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in timed} for line in read]
 
@@ -438,3 +438,11 @@ def test_one_step_of_training_follows_the_gradient_of_all_terms() -> None:
     )
     for (name, after), gradient in zip(again.network.named_parameters(), expected, strict=True):
         torch.testing.assert_close(before[name] - after, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_clustering_beyond_its_budget_is_said(
+    data: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, store = read_labels(tags=data[1]), open_store(data[0])
+    train(config(), store, labels, tmp_path / "r")  # tiny steps: clustering is most of their time
+    assert "Clustering took" in capsys.readouterr().err
