@@ -131,9 +131,7 @@ class SnippetClusters:
         self.codebooks: dict[int, Codebook] = {}  # group: 0 for the data set, else the class
         self.rounds = 0
         self.last_round = -1
-        self._since = (
-            time.perf_counter()
-        )  # end of the last round: what a round's time is a share of
+        self._since = time.perf_counter()  # end of the last round
 
     def remember(self, video: int, features_Nd: Tensor, labels_NC: Tensor) -> None:
         """Keep what this visit of a video saw for the next round."""

@@ -247,11 +247,6 @@ def held_out_videos(run: Path, config: Config, labels: Labels) -> list[str]:
     labels_VC = np.array([[c in labels.tags[name] for c in classes] for name in sound], np.float32)
     generator = numpy_generator(config.train.seed, "split")
     held_V = hold_out(labels_VC, config.validation.fraction, generator)
-    if not held_V.any():
-        raise WtalError(
-            f"--held-out {config.validation.fraction:g} holds out none of {len(sound)} training "
-            "videos; choose a larger fraction."
-        )
     return [name for name, held in zip(sound, held_V, strict=True) if held]
 
 
