@@ -32,6 +32,7 @@ from wtal.checkpoint import (
     save_network,
     save_state,
 )
+from wtal.clusters import searched_by
 from wtal.config import Config, dump_config, load_config, resolved
 from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
 from wtal.dcc import Contrast, DenoisedContrast
@@ -39,6 +40,7 @@ from wtal.environment import describe
 from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.interrupt import Interrupt
+from wtal.kmeans import faiss_search
 from wtal.localize import Localizer
 from wtal.losses import Criterion
 from wtal.model import BaSNet
@@ -214,6 +216,9 @@ def _contrast(
     """What DCC adds to a training, or None for BaS-Net."""
     if config.dcc.contrast == "none":
         return None
+    searched = searched_by(config.cluster.backend, torch.device(device))
+    if searched != "torch":
+        faiss_search.load(gpu=searched == "faiss-gpu")  # missing: known now, not at the first round
     return DenoisedContrast(
         config.dcc,
         config.cluster,

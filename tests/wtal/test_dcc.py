@@ -446,3 +446,15 @@ def test_clustering_beyond_its_budget_is_said(
     labels, store = read_labels(tags=data[1]), open_store(data[0])
     train(config(), store, labels, tmp_path / "r")  # tiny steps: clustering is most of their time
     assert "Clustering took" in capsys.readouterr().err
+
+
+def test_a_search_that_is_not_there_is_refused_before_the_first_step(
+    data: Data, tmp_path: Path
+) -> None:
+    with pytest.raises(WtalError, match="faiss"):
+        run(data, tmp_path / "r", "cluster.backend=faiss-gpu")
+    assert lines_if_any(tmp_path / "r") == []
+
+
+def lines_if_any(out: Path) -> list[dict[str, float]]:
+    return lines(out) if (out / "metrics.jsonl").exists() else []
