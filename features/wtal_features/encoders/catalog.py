@@ -1,0 +1,263 @@
+"""ENCODERS: name -> network and clip; and the encoder that a user's words mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from wtal_features.checkpoints.cmd import CMD_CLIP, load_cmd
+from wtal_features.checkpoints.coclr import COCLR_FLOW, COCLR_RGB, load_coclr
+from wtal_features.checkpoints.cvrl import CVRL_CLIP, load_cvrl
+from wtal_features.checkpoints.i3d import I3D_FLOW, I3D_RGB, load_i3d
+from wtal_features.checkpoints.own import read_encoder
+from wtal_features.checkpoints.reading import sha256_of
+from wtal_features.checkpoints.report import KeyReport, load_mapped
+from wtal_features.clips import ClipSpec, Preprocess
+from wtal_features.encoders.c3d import C3D
+from wtal_features.encoders.encoder import Encoder, NetworkEncoder
+from wtal_features.encoders.histograms import ColourHistogram, MotionHistogram, Null
+from wtal_features.encoders.i3d import I3D
+from wtal_features.encoders.r2plus1d26 import R3D26, R2Plus1D26
+from wtal_features.encoders.r3d10 import R2D10, R3D10
+from wtal_features.encoders.r3d50 import R3D50
+from wtal_features.encoders.s3d import S3D
+from wtal_features.encoders.untrained import settle, textures
+from wtal_features.errors import FeatureError
+from wtal_features.preprocess import to_network
+
+__all__ = ["ENCODERS", "Encoder", "EncoderOptions", "load_encoder"]
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+_PLAIN_MOTION = ClipSpec(8, 1, "motion", Preprocess(128, 112, mean=None, std=None))
+_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Architecture(NamedTuple):
+    """A network of ours, and what it sees when nothing else is said."""
+
+    build: Callable[..., nn.Module]  # (in_channels, width, generator=)
+    clip: ClipSpec
+    channels: int = 3
+
+
+ENCODERS: dict[str, Architecture] = {
+    "s3d": Architecture(S3D, COCLR_RGB),
+    "s3d-flow": Architecture(S3D, COCLR_FLOW, 2),
+    "i3d": Architecture(I3D, I3D_RGB),
+    "i3d-flow": Architecture(I3D, I3D_FLOW, 2),
+    "r3d50": Architecture(R3D50, CVRL_CLIP),
+    "r2plus1d26": Architecture(R2Plus1D26, CMD_CLIP),
+    "r3d26": Architecture(R3D26, CMD_CLIP),
+    "c3d": Architecture(C3D, CMD_CLIP),
+    "r3d10": Architecture(R3D10, _PLAIN_MOTION, 2),
+    "r2d10": Architecture(R2D10, replace(CMD_CLIP, frames=1, every=1)),
+}
+UNLEARNED: dict[str, Callable[[], Encoder]] = {
+    "colour-histogram": ColourHistogram,
+    "motion-histogram": MotionHistogram,
+    "null": Null,
+}
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What a user may change about an encoder.
+
+    Attributes:
+        width: Multiplier of the channels of an untrained network.
+        frames: n, instead of the encoder's own.
+        every: r, likewise.
+        size: Side of the square that an untrained network sees, in pixels.
+        seed: Of untrained weights.
+        precision: Of the matrix products.
+        pooling: Of a model of the hub: `cls`, `cls+patches` or `projection` for images.
+        revision: Of a model of the hub: a branch, tag or commit.
+    """
+
+    width: float | None = None
+    frames: int | None = None
+    every: int | None = None
+    size: int | None = None
+    seed: int | None = None
+    precision: Precision = "float32"
+    pooling: str | None = None
+    revision: str | None = None
+
+
+def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Encoder, list[str]]:
+    """The encoder that a user's words mean, on the CPU.
+
+    Args:
+        text: A name of `ENCODERS` (random weights) or `UNLEARNED`; a `.safetensors` file of
+            `wtal pretrain`; `coclr:FILE`, `coclr-flow:FILE`, `cvrl:FILE`, `cmd:FILE`, `i3d:FILE`,
+            `i3d-flow:FILE`; or `hub:MODEL`, a model name or folder that transformers serves.
+        options: What to change.
+
+    Returns:
+        The encoder, and sentences that the user should read: weights that are random, keys of the
+        file that were left, the licence.
+
+    Raises:
+        FeatureError: If the name is unknown, the file cannot be used, or an option has no meaning.
+    """
+    options = options or EncoderOptions()
+    name, colon, source = text.partition(":")
+    if colon and name in _IMPORTERS:
+        encoder, notes = _imported(text, name, source, options)
+    elif name == "hub" and source:
+        encoder, notes = _from_hub(source, options)
+    elif text in UNLEARNED:
+        encoder, notes = UNLEARNED[text](), []
+        _refuse(text, options, "width", "frames", "every", "size", "seed", "pooling", "revision")
+    elif text in ENCODERS:
+        encoder, notes = _untrained(text, options)
+    elif Path(text).suffix == ".safetensors" or Path(text).is_file():
+        encoder, notes = _own(text, options)
+    else:
+        raise _unknown(text)
+    return encoder, notes
+
+
+def _untrained(name: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
+    _refuse(name, options, "pooling", "revision")
+    architecture = ENCODERS[name]
+    width = 1.0 if options.width is None else options.width
+    seed = options.seed or 0
+    clip = _changed(architecture.clip, options)
+    if options.size is not None:
+        short, crop = options.size * 8 // 7, options.size
+        pixels = replace(clip.preprocess, short_side=short, crop=crop, resize=None)
+        clip = replace(clip, preprocess=pixels)
+    generator = torch.Generator().manual_seed(seed)
+    network = architecture.build(architecture.channels, width, generator=generator)
+    examples = to_network(textures(clip, generator), clip)[:, : architecture.channels]
+    settle(network, examples)
+    details = {"arch": name, "width": width, "weights": "random", "seed": seed}
+    encoder = _network_encoder(name, network, clip, details, architecture.channels, options)
+    return encoder, [f"{name} has random weights: for comparison only."]
+
+
+def _own(path: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
+    _refuse(path, options, "width", "size", "seed", "pooling", "revision")
+    tensors, about = read_encoder(path)
+    if about.arch not in ENCODERS:
+        raise FeatureError(
+            f"{path} holds the network {about.arch!r}; expected one of {', '.join(ENCODERS)}.",
+            "It was written by another version.",
+            code="checkpoint",
+        )
+    build = ENCODERS[about.arch].build
+    network = build(about.in_channels, about.width, generator=torch.Generator())
+    load_mapped(network, tensors, {key: key for key in tensors}, {}, path)
+    details: dict[str, object] = {**about.to_strings(), "weights_sha256": sha256_of(path)}
+    clip = _changed(about.clip, options)
+    motion = "" if about.motion_source is None else f", its motion by {about.motion_source}"
+    note = (
+        f"{path}: {about.arch} x {about.width:g}, trained by {about.method} on {about.videos} "
+        f"videos for {about.step} steps, at {about.grid_fps:g} fps{motion}"
+    )
+    name = Path(path).name  # the weights' SHA-256 says which file it was, wherever it lies
+    encoder = _network_encoder(name, network.eval(), clip, details, about.in_channels, options)
+    return encoder, [note]
+
+
+_IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSpec]] = {
+    "coclr": (lambda path: load_coclr(path, "rgb"), COCLR_RGB),
+    "coclr-flow": (lambda path: load_coclr(path, "flow"), COCLR_FLOW),
+    "cvrl": (load_cvrl, CVRL_CLIP),
+    "cmd": (load_cmd, CMD_CLIP),
+    "i3d": (lambda path: load_i3d(path, "rgb"), I3D_RGB),
+    "i3d-flow": (lambda path: load_i3d(path, "flow"), I3D_FLOW),
+}
+
+
+def _imported(
+    text: str, name: str, path: str, options: EncoderOptions
+) -> tuple[Encoder, list[str]]:
+    _refuse(text, options, "width", "size", "seed", "pooling", "revision")
+    load, clip = _IMPORTERS[name]
+    network, keys = load(path)
+    network.eval()
+    first = next(p for p in network.parameters() if p.ndim == 5)
+    file = Path(keys.source).name
+    details: dict[str, object] = {"arch": type(network).__name__, "weights": file}
+    # A checkpoint of TensorFlow is several files; then what was read of them is summed up.
+    if Path(path).is_file():
+        details["weights_sha256"] = sha256_of(path)
+    else:
+        details["tensors_sha256"] = _sha256_of_tensors(network)
+    clip = _changed(clip, options)
+    encoder = _network_encoder(f"{name}:{file}", network, clip, details, first.shape[1], options)
+    return encoder, keys.lines()
+
+
+def _sha256_of_tensors(network: nn.Module) -> str:
+    """Of the bytes of every tensor, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _from_hub(source: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
+    from wtal_features.encoders.hub import load_hub
+
+    _refuse(source, options, "width", "size", "seed")
+    encoder = load_hub(
+        source if Path(source).is_dir() else f"hub:{source}",
+        revision=options.revision,
+        frames=options.frames,
+        every=options.every,
+        pooling=options.pooling,
+        autocast=_AUTOCAST[options.precision],
+    )
+    return encoder, [f"{source}: licence {encoder.describe()['licence']}"]
+
+
+def _network_encoder(
+    name: str,
+    network: nn.Module,
+    clip: ClipSpec,
+    details: dict[str, object],
+    channels: int,
+    options: EncoderOptions,
+) -> NetworkEncoder:
+    details |= {"precision": options.precision}
+    dim = int(network.dim)  # type: ignore[arg-type]
+    autocast = _AUTOCAST[options.precision]
+    return NetworkEncoder(name, network, dim, clip, details, autocast, channels=channels)
+
+
+def _changed(clip: ClipSpec, options: EncoderOptions) -> ClipSpec:
+    frames, every = options.frames or clip.frames, options.every or clip.every
+    return replace(clip, frames=frames, every=every)
+
+
+def _refuse(text: str, options: EncoderOptions, *names: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise FeatureError(
+                f"--{name} means nothing for {text}; it is fixed there.",
+                "Leave it out.",
+                code="option",
+            )
+
+
+def _unknown(text: str) -> FeatureError:
+    known = [*ENCODERS, *UNLEARNED, *(f"{name}:FILE" for name in _IMPORTERS), "hub:MODEL"]
+    near = get_close_matches(text, known, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return FeatureError(
+        f"There is no encoder {text[:80]!r}.{meant}",
+        f"Expected a .safetensors file or one of: {', '.join(known)}.",
+        code="encoder",
+    )
