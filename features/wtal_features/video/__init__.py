@@ -1,0 +1,1 @@
+"""Videos: opened safely, read with exact times, cut into clips, in processes of their own."""
