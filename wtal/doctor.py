@@ -7,9 +7,8 @@ scored, times that do not fit, one video in two subsets, and what a training wil
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,10 +19,11 @@ from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.notices import classes_of, some
-from wtal.twins import ALIKE, find_twins, projection, signature, words
+from wtal.twins import Copies
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import check_store
+from wtal_features.quality import Quality, manifest_subsets
 
 FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
 
@@ -58,11 +58,13 @@ def examine(
         labels: tags or annotations, if there are any.
         config: whose training is estimated.
         annotated: the annotations beside tags, which are then compared with them.
-        values: read every array, to find NaN and copies; without it headers only.
+        values: read every array, to find NaN, copies and drift; without it headers only.
         progress: told (done, total) videos.
     """
-    findings = check_store(store, values=values, progress=progress)
-    facts = [_store_line(store)]
+    subsets = _subsets_of(store, labels, annotated)
+    quality, copies = Quality(store, subsets), Copies(store, subsets)
+    findings = check_store(store, watch=(quality, copies) if values else (), progress=progress)
+    facts = [_store_line(store), *quality.lines(), *copies.lines()]
     per_class: list[str] = []
     if annotated is not None and labels is not None:
         findings += contradictions(labels, annotated)
@@ -75,8 +77,6 @@ def examine(
         segments = (annotated or labels).annotations
         if segments is not None:
             findings += times(store, segments)
-        if values:
-            findings += copies(store, labels)
     return Examination(tuple(findings), tuple(facts), tuple(per_class))
 
 
@@ -273,54 +273,10 @@ def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
     ]
 
 
-def copies(store: FeatureStore, labels: Labels) -> list[Finding]:
-    """Equal arrays under two names, and nearly equal ones in two subsets.
-
-    Across subsets they leak the test split into training.
-    """
-    by_content: dict[bytes, list[str]] = defaultdict(list)
-    signatures = {}
-    matrix_DP = projection(store.dim)
-    for video in store.videos:
-        try:
-            features_TD = store.read(video)
-        except FeatureError:
-            continue  # check_store names it
-        same = by_content[hashlib.blake2b(features_TD.tobytes()).digest()]
-        same.append(video)
-        if len(same) == 1:  # equal ones are named as such
-            signatures[video] = signature(features_TD, matrix_DP)
-    findings = []
-    twins = list(find_twins(signatures, labels.subsets))
-    if twins:
-        findings.append(
-            Finding(
-                "near-duplicate",
-                str(store.root),
-                f"{len(twins)} pairs of videos in different subsets have features that correlate "
-                f"by {ALIKE} or more: {words(twins)}.",
-                "Look at them; if one is a copy, keep one, or scores on the test are not true.",
-                "warning",
-            )
-        )
-    for names in by_content.values():
-        if len(names) < 2:
-            continue
-        subsets = {labels.subsets.get(name) for name in names} - {None}
-        leak = len(subsets) > 1
-        findings.append(
-            Finding(
-                "leakage" if leak else "duplicate-video",
-                str(store.root),
-                f"{len(names)} videos have equal features: {some(names)}"
-                + (f", in the subsets {some(map(str, subsets))}." if leak else "."),
-                "Keep one of them."
-                if not leak
-                else "Keep one, or scores on the test are not true.",
-                "error" if leak else "warning",
-            )
-        )
-    return findings
+def _subsets_of(store: FeatureStore, *files: Labels | None) -> Mapping[str, str | None]:
+    """Video -> subset, from the first file that names any, else from the store's manifest."""
+    named = (file.subsets for file in files if file is not None and any(file.subsets.values()))
+    return next(named, None) or manifest_subsets(store)
 
 
 def estimate(store: FeatureStore, labels: Labels, config: Config) -> list[str]:

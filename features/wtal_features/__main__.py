@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from wtal_features import FeatureError, check_store, convert, open_store
 from wtal_features.layouts.kinds import KINDS
+from wtal_features.quality import Quality
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,10 @@ def _check(options: argparse.Namespace) -> int:
     store = open_store(
         options.store, streams=options.streams, fps=options.fps, stride=options.stride
     )
-    findings = check_store(store, values=options.values)
+    quality = Quality(store)
+    findings = check_store(store, watch=(quality,) if options.values else ())
+    for line in quality.lines():
+        print(line)
     for finding in findings:
         print(finding)
     errors = sum(finding.severity == "error" for finding in findings)

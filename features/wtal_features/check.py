@@ -1,7 +1,7 @@
 """Look over a store before hours are spent on it: every fault by name, none raised."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.manifest import Timing
 from wtal_features.npy import read_feature_header
+from wtal_features.quality import Quality
 
 if TYPE_CHECKING:
     from wtal_features.store import FeatureStore
@@ -17,43 +18,53 @@ if TYPE_CHECKING:
 _ROUNDING = 0.02
 
 
+class Watcher(Protocol):
+    """What looks at the arrays while `check_store` has them in its hands."""
+
+    def add(self, video: str, features_TD: npt.NDArray[np.float32]) -> None:
+        """Look at one video: (T, D), finite, not zero throughout."""
+
+    def findings(self) -> list[Finding]:
+        """The faults of all videos together."""
+
+
 def check_store(
     store: "FeatureStore",
     *,
     values: bool = False,
+    watch: Sequence[Watcher] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Finding]:
     """Check every video of a store.
 
     Args:
         store: The store.
-        values: Also read every array, to find NaN, infinity, and dimensions or videos that are
-            zero throughout. Without it only headers are read.
+        values: Also read every array, to find NaN, infinity, videos that are zero throughout, and
+            what `Quality` finds. Without it only headers are read.
+        watch: Read every array and show it to these instead of a `Quality`.
         progress: Called after each video with how many are done and how many there are.
 
     Returns:
-        The findings, the store's first and then by video; empty when all is well.
+        The findings, the store's first, then by video, then those of the watchers; empty when all
+        is well.
     """
     findings = store.faults()
-    never_zero = np.zeros(store.dim, dtype=bool)
-    readable = 0
+    watchers = watch or ((Quality(store),) if values else ())
     for done, video in enumerate(store.videos, 1):
         try:
             findings += _check_headers(store, video)
-            if values:
-                features = store.read(video)
-                active = (features != 0).any(axis=0)
-                never_zero |= active
-                readable += 1
-                if not active.any():
+            if watchers:
+                features_TD = store.read(video)
+                if not features_TD.any():
                     findings.append(_all_zero(video))
+                else:
+                    for watcher in watchers:
+                        watcher.add(video, features_TD)
         except FeatureError as error:
             findings.append(Finding.of(error, video))
         if progress is not None:
             progress(done, len(store.videos))
-    if readable and never_zero.any() and not never_zero.all():
-        findings.append(_dead_dimensions(store, np.flatnonzero(~never_zero)))
-    return findings
+    return [*findings, *(finding for watcher in watchers for finding in watcher.findings())]
 
 
 def _check_headers(store: "FeatureStore", video: str) -> list[Finding]:
@@ -108,14 +119,4 @@ def _all_zero(video: str) -> Finding:
         video,
         "Every value is zero.",
         "The extraction failed silently; extract the video again.",
-    )
-
-
-def _dead_dimensions(store: "FeatureStore", dead: npt.NDArray[np.intp]) -> Finding:
-    return Finding(
-        "dead-dimensions",
-        str(store.root),
-        f"{dead.size} of {store.dim} dimensions are zero in every video, the first is {dead[0]}.",
-        "A stream may be missing, or the encoder was not loaded fully.",
-        "warning",
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from wtal_features import Finding, check_store, open_store
@@ -17,7 +18,7 @@ def codes(findings: list[Finding]) -> set[tuple[str, str]]:
 
 
 def test_every_fault_is_found_and_the_others_go_on(tmp_path: Path, save: SaveArray) -> None:
-    good = np.ones((10, 4), dtype=np.float32)
+    good = np.random.default_rng(0).random((10, 4), dtype=np.float32)
     save(tmp_path / "good.npy", good)
     save(tmp_path / "double.npy", good.astype(np.float64))
     save(tmp_path / "objects.npy", np.array([good, None], dtype=object))
@@ -27,7 +28,7 @@ def test_every_fault_is_found_and_the_others_go_on(tmp_path: Path, save: SaveArr
     save(tmp_path / "nan.npy", good * np.float32(np.nan))
     save(tmp_path / "zero.npy", good * 0)
     save(tmp_path / "columns.npy", np.asfortranarray(good))
-    save(tmp_path / "wrong_fps.npy", np.ones((100, 4), dtype=np.float32))
+    save(tmp_path / "wrong_fps.npy", (100, 4))
     save(tmp_path / "bad:name.npy", good)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "good.npy").read_bytes()[:-1])
     names = [path.stem for path in tmp_path.iterdir()]
@@ -69,14 +70,37 @@ def test_a_good_store_has_no_findings_and_progress_is_told(tmp_path: Path, save:
     assert told == [(1, 2), (2, 2)]
 
 
-def test_dimensions_that_are_zero_everywhere_are_named(tmp_path: Path, save: SaveArray) -> None:
-    array = np.ones((3, 6), dtype=np.float32)
-    array[:, 4:] = 0
-    save(tmp_path / "a.npy", array)
-    (finding,) = check_store(open_store(tmp_path, fps=25, stride=16), values=True)
-    assert finding.code == "dead-dimensions"
-    assert "2 of 6 dimensions" in finding.message
-    assert "the first is 4" in finding.message
+def test_every_sound_array_is_read_once_and_shown_to_those_who_watch(
+    tmp_path: Path, save: SaveArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watch:
+        def __init__(self) -> None:
+            self.seen: list[tuple[str, tuple[int, ...]]] = []
+
+        def add(self, video: str, features_TD: npt.NDArray[np.float32]) -> None:
+            self.seen.append((video, features_TD.shape))
+
+        def findings(self) -> list[Finding]:
+            return [Finding("odd", "all", f"{len(self.seen)} seen.")]
+
+    save(tmp_path / "a.npy", (3, 2))
+    save(tmp_path / "b.npy", np.full((4, 2), np.nan, np.float32))
+    save(tmp_path / "c.npy", np.zeros((5, 2), np.float32))
+    save(tmp_path / "d.npy", (6, 2))
+    store = open_store(tmp_path, fps=25, stride=16)
+    read, readings = store.read, []
+
+    def count(video: str) -> npt.NDArray[np.float32]:
+        readings.append(video)
+        return read(video)
+
+    monkeypatch.setattr(store, "read", count)
+    one, two = Watch(), Watch()
+    found = check_store(store, watch=(one, two))
+    assert readings == ["a", "b", "c", "d"]
+    assert one.seen == two.seen == [("a", (3, 2)), ("d", (6, 2))]
+    expected = [("nan", "b"), ("all-zero", "c"), ("odd", "all"), ("odd", "all")]
+    assert [(finding.code, finding.where) for finding in found] == expected
 
 
 @pytest.mark.parametrize(

@@ -371,6 +371,50 @@ def test_doctor_finds_a_noisy_copy_in_another_subset(data: Data) -> None:
     assert "video_003 ~ video_013" in line
 
 
+def test_doctor_takes_the_subsets_of_the_manifest_where_no_file_names_any(data: Data) -> None:
+    path = data.store / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for i, entry in enumerate(manifest["videos"].values()):
+        entry["subset"] = "training" if i < 12 else "test"
+    path.write_text(json.dumps(manifest))
+    assert "near-duplicate videos: 0 pairs between test and training" in wtal("doctor", data.store)
+    first = np.load(data.store / "video_000.npy")
+    np.save(data.store / "video_013.npy", first + np.float32(0.05) * np.sign(first[::-1]))
+    np.save(data.store / "video_014.npy", first)
+    tags = data.store.parent / "plain.csv"
+    tags.write_text("video,label\nvideo_000,Jump\n")
+    for more in ((), ("--tags", tags)):
+        said = wtal("doctor", data.store, *more, code=1)
+        assert "near-duplicate videos: 1 pairs between test and training" in said
+        assert "video_000 ~ video_013" in said
+        assert "error [leakage]" in said
+
+
+def test_doctor_tells_the_figures_of_the_values_unless_told_not_to_read_them(data: Data) -> None:
+    said = wtal("doctor", data.store)
+    for part in (
+        "norm of a snippet",
+        "repeated snippets: 0.0%",
+        "near-duplicate videos: no subset",
+    ):
+        assert part in said
+    quick = wtal("doctor", data.store, "--headers-only")
+    assert "norm" not in quick
+    assert "duplicate" not in quick
+
+
+def test_doctor_warns_of_a_subset_of_another_extractor(tmp_path: Path) -> None:
+    store, tags, annotations = make_store(tmp_path, train=20, test=12)
+    assert "0 errors, 0 warnings" in wtal("doctor", store, "--annotations", annotations)
+    for path in store.glob("*.npy"):
+        if path.stem >= "video_020":
+            np.save(path, 2 * np.load(path))
+    for labels in (("--tags", tags), ("--annotations", annotations)):
+        said = wtal("doctor", store, *labels)
+        assert "warning [subset-drift]" in said
+        assert "0 errors, 1 warnings" in said
+
+
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:
     lines = data.tags.read_text().splitlines()
     lines[-1] = lines[-1].replace(lines[-1].split(",")[1], "Swim")
