@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     from wtal.localize import Localizer
-    from wtal.shards import Shard
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
     from wtal_features import FeatureStore
+    from wtal_features.shards import Shard
 
 app = typer.Typer(
     name="wtal",
@@ -143,7 +143,7 @@ def localize(
         from wtal.localize import Localizer
         from wtal.notices import before_localizing
         from wtal.results import DETECTIONS_FILE
-        from wtal.shards import Shard
+        from wtal_features.shards import Shard
 
         part = None if shard is None else Shard.parse(shard)
         runs = _runs(run)
@@ -295,6 +295,144 @@ def doctor(
         _say(f"{found.errors} errors, {warnings} warnings", quiet)
         if found.errors:
             raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: wtal extract videos --encoder s3d.safetensors --out store; "
+    "wtal extract videos --encoder rgb=coclr:rgb.pth.tar --encoder flow=coclr-flow:flow.pth.tar "
+    "--out store"
+)
+def extract(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or one.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the store to write.")] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="[STREAM=]E",
+            help="A .safetensors file of ours; coclr:, coclr-flow:, cvrl:, cmd:, i3d: or i3d-flow: "
+            "and a file; hub: and a model; or a network such as s3d with random weights. "
+            "Twice, with rgb= and flow=: two streams.",
+        ),
+    ] = None,
+    fps: Annotated[str, typer.Option("--fps", help="Frames per second of the grid.")] = "25",
+    stride: Annotated[int, typer.Option("--stride", help="Grid frames per snippet.")] = 16,
+    mode: Annotated[
+        str, typer.Option("--mode", help="window: a clip per snippet; dense: longer clips, cut.")
+    ] = "window",
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Frames of a clip; else the encoder's.")
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, help="Grid frames from one to the next.")
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option("--width", help="Of an untrained network: .25 is a quarter.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=8, help="Of an untrained network: px it sees.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of an untrained network's weights.")
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option("--pooling", help="Of a hub model: cls, cls+patches or projection."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Of a hub model: branch, tag or commit.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, float32, bfloat16 or float16.")
+    ] = "auto",
+    motion: Annotated[
+        str, typer.Option("--motion", help="Of encoders of motion: dis, farneback, tvl1 or mv.")
+    ] = "dis",
+    reencode: Annotated[
+        bool,
+        typer.Option(
+            "--reencode/--no-reencode",
+            help="With --motion mv: copy videos whose codec has no usable vectors, or skip them.",
+        ),
+    ] = True,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder that keeps motion and copies.")
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float16 or float32.")] = "float16",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Keep what is there of videos that are cut short.")
+    ] = False,
+    batch: Annotated[int, typer.Option("--batch", help="Clips encoded at a time.")] = 4,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that decode; 0: one per core.")
+    ] = 0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds in which a decoder must go on.")
+    ] = 120.0,
+    memory_gb: Annotated[
+        float, typer.Option("--memory-gb", help="What one decoder may need, in GiB.")
+    ] = 4.0,
+    max_hours: Annotated[
+        float, typer.Option("--max-hours", help="Longer videos are refused.")
+    ] = 24.0,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Estimate time, memory and disk; write nothing.")
+    ] = False,
+    device: Device = "auto",
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Turn a folder of videos into a feature store; a second run does only what changed."""
+    with _problems(debug):
+        from wtal.errors import WtalError
+        from wtal.extract import Words, run
+
+        if out is None and not preview:
+            raise WtalError("--out is missing: the folder of the store to write.")
+        words = Words(
+            encoders=tuple(encoder or ()),
+            fps=fps,
+            stride=stride,
+            mode=mode,
+            frames=frames,
+            every=every,
+            width=width,
+            size=size,
+            seed=seed,
+            pooling=pooling,
+            revision=revision,
+            precision=precision,
+            motion=motion,
+            reencode=reencode,
+            cache=cache,
+            dtype=dtype,
+            partial=partial,
+            batch=batch,
+            workers=workers,
+            timeout=timeout,
+            memory_gb=memory_gb,
+            max_hours=max_hours,
+        )
+        where = _device(device, quiet)
+        with _counter("extracting", quiet) as progress:
+            report = run(
+                *(videos, out, words, where, shard),
+                preview=preview,
+                progress=progress,
+                say=lambda text: _say(text, quiet),
+            )
+        for line in report.lines():
+            _say(line, quiet)
+        faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
+        _finish(faults, keep_going, verbose)
 
 
 @app.command(epilog="Example: wtal convert I3D-features/ --out store --fps 25 --stride 16")

@@ -3,7 +3,7 @@
 Object arrays are pickles, and a pickle is a program. This one may name six things; each is
 answered by a stand-in below, so that not even NumPy's own constructors run on its data. It works
 in a child process under a memory limit: a damaged file ends the child, not the conversion. No
-other file of the project imports pickle.
+other file of the project unpickles.
 
 Run as a script, it imports nothing of the package: `python -P object_arrays.py MODE FILE OFFSET
 FOLDER`. MODE `json` writes the array as `values.json`; MODE `arrays` writes each (T, D) element as

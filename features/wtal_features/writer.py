@@ -31,10 +31,12 @@ from wtal_features.files import (
     write_failed,
     write_json,
 )
+from wtal_features.growing import GrowingArray
 from wtal_features.manifest import MANIFEST, positive
 from wtal_features.npy import FeatureArray, check_finite, check_shape
 
 JOURNAL = "manifest.partial.jsonl"
+SKIPPED = "skipped.json"  # beside the manifest: what an extraction left out, and why
 
 
 class StoreWriter:
@@ -61,6 +63,7 @@ class StoreWriter:
         fps: float | None = None,
         streams: Sequence[str] = (),
         info: Mapping[str, object] | None = None,
+        made_with: Mapping[str, str] | None = None,
     ) -> None:
         """Check the settings; nothing is written before the `with` block.
 
@@ -72,6 +75,9 @@ class StoreWriter:
             fps: Frame rate of the videos that are written without one.
             streams: Names of the sub-folders; none means arrays in the folder itself.
             info: More fields for the head of the manifest, as JSON values.
+            made_with: Versions of packages, and what else may show in the last bits of a value.
+                They do not keep a later run with others from going on; the manifest lists each
+                set that made some of its videos.
 
         Raises:
             FeatureError: If a number is not positive or a stream has a bad name.
@@ -92,6 +98,8 @@ class StoreWriter:
         }
         # As they will be read back, so that a later run compares equal (tuples become lists).
         self._settings: dict[str, object] = json.loads(json.dumps(settings, allow_nan=False))
+        self._versions = dict(made_with or {})
+        self._made_with: list[dict[str, str]] = []
         self._entries: dict[str, dict[str, object]] = {}
         self._folded: dict[str, str] = {}
         self._dims: list[int] | None = None
@@ -101,10 +109,11 @@ class StoreWriter:
 
     def __enter__(self) -> Self:
         """Make and lock the folder, and take up what an earlier run finished."""
-        for folder in (self.path, *(self.path / stream for stream in self.streams)):
+        for folder in self._folders():
             make_folder(folder)
         with ExitStack() as stack:
             stack.enter_context(lock(self.path))
+            self._clean()
             self._take_up()
             journal = open(self.path / JOURNAL, "ab", buffering=0, opener=no_follow)
             self._journal = stack.enter_context(journal)
@@ -125,12 +134,14 @@ class StoreWriter:
                 head = {k: v for k, v in self._settings.items() if v is not None}
                 if self._dims is not None:
                     head |= {"dim": sum(self._dims), "dtype": self._dtype, "dims": self._dims}
+                if self._made_with:
+                    head["made_with"] = self._made_with
                 videos = {video: self._entries[video] for video in sorted(self._entries)}
                 write_json(self.path / MANIFEST, {**head, "videos": videos})
                 if self._journal is not None:
                     self._journal.close()  # Windows removes no open file
                 (self.path / JOURNAL).unlink()
-            elif not self._entries and self._journal is not None:
+            elif not self._holds_something() and self._journal is not None:
                 self._journal.close()
                 (self.path / JOURNAL).unlink()  # nothing to go on from
 
@@ -138,6 +149,19 @@ class StoreWriter:
     def videos(self) -> tuple[str, ...]:
         """Ids that are finished, sorted."""
         return tuple(sorted(self._entries))
+
+    def entry(self, video: str) -> Mapping[str, object]:
+        """What the manifest will say of a video; empty if it is not written."""
+        return self._entries.get(video, {})
+
+    def peek(self) -> dict[str, Mapping[str, object]]:
+        """Entries of the videos that are there, outside the `with` block; nothing is touched.
+
+        Raises:
+            FeatureError: As entering: another store, or other settings.
+        """
+        self._take_up()
+        return {video: entry for video, entry in self._entries.items() if self.done(video)}
 
     def done(self, video: str) -> bool:
         """Whether this run or an earlier one has finished the video."""
@@ -180,63 +204,102 @@ class StoreWriter:
         arrays = {stream: arrays[stream] for stream in self.streams or ("",)}
         paths = {stream: path_in(self._folder(stream), video, ".npy") for stream in arrays}
         dims, dtype = self._check_arrays(video, arrays)
-        if positive(fps, f"{video!r}: fps") is None and self._settings["fps"] is None:
+        given = {"fps": fps, "frames": frames, "duration": duration_s, "subset": subset}
+        entry = self._check_entry(video, given)
+        self._check_case(video, next(iter(paths.values())))
+        for stream, array in arrays.items():
+            with atomic_write(paths[stream]) as handle:
+                np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+        self._finish(video, entry, dims, dtype)
+
+    def _check_entry(self, video: str, entry: Mapping[str, object]) -> dict[str, object]:
+        """What the manifest will say, with the store's frame rate where there is no other."""
+        values = {key: value for key, value in entry.items() if value is not None}
+        for key in ("fps", "frames", "duration"):
+            positive(values.get(key), f"{video!r}: {key}")
+        values.setdefault("fps", self._settings["fps"])
+        if values["fps"] is None:
             raise FeatureError(
                 f"The frame rate of {video!r} is not known; it is never guessed.",
                 "Give fps.",
                 code="time-base",
             )
-        self._check_case(video, next(iter(paths.values())))
-        for stream, array in arrays.items():
-            with atomic_write(paths[stream]) as handle:
-                np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
-        values = {
-            "fps": fps if fps is not None else self._settings["fps"],
-            "frames": positive(frames, f"{video!r}: frames"),
-            "duration": positive(duration_s, f"{video!r}: duration"),
-            "subset": subset,
-        }
-        entry = {key: value for key, value in values.items() if value is not None}
-        record = {"video": video, "entry": entry, "dims": dims, "dtype": dtype}
+        return values
+
+    def _finish(self, video: str, entry: Mapping[str, object], dims: list[int], dtype: str) -> None:
+        """Count a video, whose arrays are in place, as written."""
+        record: dict[str, object] = {"video": video, "entry": entry, "dims": dims, "dtype": dtype}
+        if self._versions:
+            record["made_with"] = [self._versions]
         self._append(record)
         self._note(record)
+
+    def amend(self, video: str, entry: Mapping[str, object]) -> None:
+        """Replace what the manifest says of a video whose arrays stay as they are.
+
+        Args:
+            video: The id.
+            entry: All of it; values that are None are left out.
+
+        Raises:
+            FeatureError: If a number is not positive, or the disk is full.
+        """
+        checked = self._check_entry(video, entry)
+        record = {"video": video, "entry": checked, "dims": self._dims, "dtype": self._dtype}
+        self._append(record)
+        self._note(record)
+
+    def rows(self, video: str) -> "Rows":
+        """Write one video block by block, for videos whose features do not fit into memory.
+
+        Several videos may be open at once. Nothing of a video counts before `Rows.commit`.
+
+        Args:
+            video: The id, one path component.
+
+        Raises:
+            FeatureError: If the name is not allowed.
+        """
+        paths = {s: path_in(self._folder(s), video, ".npy") for s in self.streams or ("",)}
+        self._check_case(video, next(iter(paths.values())))
+        return Rows(self, video, paths)
 
     def _check_arrays(
         self, video: str, arrays: Mapping[str, FeatureArray]
     ) -> tuple[list[int], str]:
         """D of each stream and the dtype; what a reader would refuse is refused here."""
         for stream, array in arrays.items():
-            where = f"{video!r} ({stream})" if stream else f"{video!r}"
-            if array.dtype not in (np.float16, np.float32):
-                raise FeatureError(
-                    f"{where} has dtype {array.dtype}; expected float16 or float32.",
-                    "Convert it knowingly, with array.astype or --dtype.",
-                    code="dtype",
-                )
-            check_shape(array.shape, where)
-            check_finite(array, where)
-        if len({len(array) for array in arrays.values()}) > 1:
-            lengths = {stream: len(array) for stream, array in arrays.items()}
+            check_block(array, _place(video, stream))
+            check_shape(array.shape, _place(video, stream))
+        lengths = {stream: len(array) for stream, array in arrays.items()}
+        dims = [array.shape[1] for array in arrays.values()]
+        return dims, self._agree(video, lengths, dims, {str(a.dtype) for a in arrays.values()})
+
+    def _agree(
+        self, video: str, lengths: Mapping[str, int], dims: list[int], dtypes: set[str]
+    ) -> str:
+        """Streams of one length, D and dtype as in the videos before; the dtype."""
+        if len(set(lengths.values())) > 1:
             raise FeatureError(
-                f"The streams of {video!r} differ in length: {lengths} snippets.",
+                f"The streams of {video!r} differ in length: {dict(lengths)} snippets.",
                 "Extract both streams with one stride.",
                 code="stream-lengths",
             )
-        dims = [array.shape[1] for array in arrays.values()]
-        dtypes = sorted({str(array.dtype) for array in arrays.values()})
         if self._dims is not None and dims != self._dims:
             raise FeatureError(
                 f"{video!r} has D {dims}; the videos before it have {self._dims}.",
                 "One store holds the features of one encoder.",
                 code="dim",
             )
-        if dtypes != [self._dtype or dtypes[0]]:
+        dtype = min(dtypes)
+        if dtypes != {self._dtype or dtype}:
             raise FeatureError(
-                f"{video!r} is {' and '.join(dtypes)}; the store is {self._dtype or 'of one'}.",
+                f"{video!r} is {' and '.join(sorted(dtypes))}; "
+                f"the store is {self._dtype or 'of one'}.",
                 "Write one dtype: astype, or --dtype float32.",
                 code="dtype",
             )
-        return dims, dtypes[0]
+        return dtype
 
     def _check_case(self, video: str, path: Path) -> None:
         """Refuse a name that the file system takes for another video's (`A` and `a`)."""
@@ -251,12 +314,27 @@ class StoreWriter:
     def _folder(self, stream: str) -> Path:
         return self.path / stream if stream else self.path
 
+    def _folders(self) -> list[Path]:
+        """The store's own and those of its streams."""
+        return [self.path, *(self.path / stream for stream in self.streams)]
+
+    def _holds_something(self) -> bool:
+        """Whether a later run has something to go on from: an entry, or an array without one."""
+        return bool(self._entries) or any(any(f.glob("*.npy")) for f in self._folders())
+
     def _note(self, record: Mapping[str, Any]) -> None:
         """Count one journal record as finished."""
         video = record["video"]
         self._entries[video] = record["entry"]
         self._folded[video.casefold()] = video
-        self._dims, self._dtype = record["dims"], record["dtype"]
+        self._dims = record["dims"] or self._dims
+        self._dtype = record["dtype"] or self._dtype
+        self._note_versions(record)
+
+    def _note_versions(self, record: Mapping[str, Any]) -> None:
+        for versions in record.get("made_with") or ():
+            if versions not in self._made_with:
+                self._made_with.append(versions)
 
     def _append(self, record: Mapping[str, object]) -> None:
         """Add one line to the journal and make it reach the disk."""
@@ -272,21 +350,37 @@ class StoreWriter:
             self._journal.truncate(end)  # half a line would spoil the next
             write_failed(self.path / JOURNAL, error)
 
+    def _clean(self) -> None:
+        """Remove what a killed run left half-written; we hold the lock."""
+        for folder in self._folders():
+            for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        journal = self.path / JOURNAL
+        text = read_text(journal) if journal.exists() else ""
+        if text and not text.endswith("\n"):
+            with atomic_write(journal) as handle:
+                handle.write(text[: text.rfind("\n") + 1].encode())
+
     def _take_up(self) -> None:
         """Read what an earlier run left; refuse a folder that holds something else."""
         manifest, journal = self.path / MANIFEST, self.path / JOURNAL
-        strangers = []
-        for folder in (self.path, *(self.path / stream for stream in self.streams)):
-            for path in folder.iterdir():
-                if path.name.startswith(TEMPORARY_PREFIX):  # of a killed run; we hold the lock
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                elif not path.name.startswith(".") and path.name not in self.streams:
-                    strangers.append(path)
         if manifest.exists():
             self._take_up_manifest(manifest)
         if journal.exists():
             self._take_up_journal(journal)
-        if strangers and not manifest.exists() and not journal.exists():
+        if not manifest.exists() and not journal.exists():
+            self._refuse_strangers()
+
+    def _refuse_strangers(self) -> None:
+        known = {SKIPPED, *self.streams}
+        strangers = [
+            path
+            for folder in self._folders()
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and path.name not in known
+        ]
+        if strangers:
             raise FeatureError(
                 f"{self.path} is not empty and no store of ours: it holds {min(strangers)}.",
                 "Choose a new folder.",
@@ -294,39 +388,188 @@ class StoreWriter:
             )
 
     def _take_up_manifest(self, path: Path) -> None:
-        fields = read_json(path)
-        if not isinstance(fields, dict) or not isinstance(fields.get("videos"), dict):
-            raise FeatureError(f"{path} is no manifest.", "Choose a new folder.", code="manifest")
-        self._same_settings(path, fields)
+        fields = read_head(path)
+        self.check_settings(path, fields)
+        self._note_versions(fields)
         for video, entry in fields["videos"].items():
             dims, dtype = fields.get("dims"), fields.get("dtype")
             self._note({"video": video, "entry": entry, "dims": dims, "dtype": dtype})
 
     def _take_up_journal(self, path: Path) -> None:
-        lines = read_text(path).split("\n")
         records = []
         # A kill may cut the last line short: what follows the last line end does not count.
-        for line in lines[:-1]:
+        for line in read_text(path).split("\n")[:-1]:
             try:
                 records.append(json.loads(line))
             except ValueError as error:
                 raise FeatureError(
                     f"{path} is damaged: {line[:80]!r}.", "Choose a new folder.", code="journal"
                 ) from error
-        if lines[-1] or not records:
-            with atomic_write(path) as handle:
-                handle.writelines(line.encode() + b"\n" for line in lines[:-1])
         if records:
-            self._same_settings(path, records[0])
+            self.check_settings(path, records[0])
         for record in records[1:]:
             self._note(record)
 
-    def _same_settings(self, path: Path, found: Mapping[str, object]) -> None:
-        """Refuse to mix two settings in one folder, naming the first that differs."""
+    def check_settings(self, path: Path, found: Mapping[str, object]) -> None:
+        """Refuse to mix two settings in one folder, naming the first that differs.
+
+        Args:
+            path: A manifest or journal, for the message.
+            found: Its head.
+
+        Raises:
+            FeatureError: If it was written with other settings than these.
+        """
         for key, value in self._settings.items():
             if found.get(key) != value:
+                name, then, now = _difference(key, found.get(key), value)
                 raise FeatureError(
-                    f"{path} was written with {key} {found.get(key)!r}; now it is {value!r}.",
+                    f"{path} was written with {name} {then!r}; now it is {now!r}.",
                     "Use the same settings to go on, or choose a new folder.",
                     code="other-store",
                 )
+
+    def adopt(self, folder: Path) -> None:
+        """Take over the videos of another store with the same settings; its arrays are moved.
+
+        Args:
+            folder: A finished store on the same file system. One that was adopted in part before
+                is adopted in full. An entry without an array is that of a video we have.
+
+        Raises:
+            FeatureError: If its settings differ or an array is missing.
+        """
+        manifest = read_head(folder / MANIFEST)
+        self.check_settings(folder / MANIFEST, manifest)
+        common = {key: manifest.get(key) for key in ("dims", "dtype", "made_with")}
+        for video, entry in manifest["videos"].items():
+            for stream in self.streams or ("",):
+                source = path_in(folder / stream, video, ".npy")
+                if source.exists():
+                    os.replace(source, path_in(self._folder(stream), video, ".npy"))
+                elif not path_in(self._folder(stream), video, ".npy").exists():
+                    raise FeatureError(
+                        f"{source} is missing.", "Extract that share again.", code="no-file"
+                    )
+            record = {"video": video, "entry": entry, **common}
+            self._append(record)
+            self._note(record)
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """A manifest as it is written here.
+
+    Raises:
+        FeatureError: If it is none.
+    """
+    fields = read_json(path)
+    videos = fields.get("videos") if isinstance(fields, dict) else None
+    if not isinstance(videos, dict) or not all(isinstance(e, dict) for e in videos.values()):
+        raise FeatureError(f"{path} is no manifest.", "Choose a new folder.", code="manifest")
+    assert isinstance(fields, dict)
+    return fields
+
+
+def _difference(name: str, then: object, now: object) -> tuple[str, object, object]:
+    """The innermost key in which two settings differ, with both values."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in (*now, *then):
+            if then.get(key) != now.get(key):
+                return _difference(f"{name}.{key}", then.get(key), now.get(key))
+    return name, then, now
+
+
+class Rows:
+    """The features of one video, as they come; made by `StoreWriter.rows`.
+
+    They go to temporary files. `commit` puts them in place; without it nothing remains.
+    """
+
+    def __init__(self, writer: StoreWriter, video: str, paths: Mapping[str, Path]) -> None:
+        """Open nothing yet: the first block says how wide a row is."""
+        self._writer, self._video, self._paths = writer, video, dict(paths)
+        self._arrays: dict[str, GrowingArray] = {}
+
+    def append(self, block_TD: FeatureArray, stream: str = "") -> None:
+        """Add rows of one stream.
+
+        Args:
+            block_TD: (any T, D), float16 or float32, finite.
+            stream: Where there are streams, which.
+
+        Raises:
+            FeatureError: If dtype, shape or a value is not allowed, or the disk is full.
+        """
+        where = _place(self._video, stream)
+        if stream not in self._paths:
+            raise FeatureError(
+                f"{where}: expected one of the streams {list(self._paths)}.", code="no-partner"
+            )
+        check_shape(block_TD.shape, where)
+        check_block(block_TD, where, self._arrays[stream].T if stream in self._arrays else 0)
+        if stream not in self._arrays:
+            new = GrowingArray(self._paths[stream], block_TD.shape[1], block_TD.dtype)
+            self._arrays[stream] = new
+        array = self._arrays[stream]
+        if block_TD.dtype != array.dtype or block_TD.shape[1] != array.dim:
+            raise FeatureError(
+                f"{where}: a block is {block_TD.dtype} {block_TD.shape}; "
+                f"expected {array.dtype} (T, {array.dim}).",
+                code="dim",
+            )
+        array.append(block_TD)
+
+    def commit(self, **entry: object) -> None:
+        """Put the arrays in place and count the video as written.
+
+        Args:
+            entry: As in the manifest: `fps` (if the store has none), `frames`, `duration`,
+                `subset`, and others as JSON values.
+
+        Raises:
+            FeatureError: As `StoreWriter.write`; nothing of the video counts as written then.
+        """
+        if self._arrays.keys() != self._paths.keys():
+            raise FeatureError(
+                f"{self._video!r} comes with the streams {sorted(self._arrays)}; "
+                f"expected {list(self._paths)}.",
+                code="no-partner",
+            )
+        arrays = [self._arrays[stream] for stream in self._paths]
+        lengths = {stream: self._arrays[stream].T for stream in self._paths}
+        dims = [array.dim for array in arrays]
+        dtypes = {str(array.dtype) for array in arrays}
+        dtype = self._writer._agree(self._video, lengths, dims, dtypes)
+        checked = self._writer._check_entry(self._video, entry)
+        for array in arrays:
+            array.put_in_place()
+        self._writer._finish(self._video, checked, dims, dtype)
+
+    def discard(self) -> None:
+        """Forget what was appended; after `commit` this does nothing."""
+        for array in self._arrays.values():
+            array.discard()
+
+
+def check_block(array: FeatureArray, where: str, first: int = 0) -> None:
+    """Refuse values that a store does not hold.
+
+    Args:
+        array: (T, D).
+        where: Whose it is, for the message.
+        first: Number of its first snippet.
+
+    Raises:
+        FeatureError: If the dtype is not float16 or float32, or a value is not finite.
+    """
+    if array.dtype not in (np.float16, np.float32):
+        raise FeatureError(
+            f"{where} has dtype {array.dtype}; expected float16 or float32.",
+            "Convert it knowingly, with array.astype or --dtype.",
+            code="dtype",
+        )
+    check_finite(array, where, first)
+
+
+def _place(video: str, stream: str) -> str:
+    return f"{video!r} ({stream})" if stream else f"{video!r}"

@@ -1,0 +1,69 @@
+"""What an extraction did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wtal_features.errors import FeatureError, Finding
+from wtal_features.files import read_json, write_json
+from wtal_features.writer import SKIPPED
+
+
+@dataclass
+class ExtractionReport:
+    """What was done, and what was not.
+
+    Attributes:
+        out: The store.
+        written: Videos that were extracted now.
+        unchanged: Videos that were there already, with the same content.
+        skipped: Videos without features, and why.
+        notes: What the user should know besides.
+        video_s: Seconds of video that were extracted now.
+        snippets: Rows that were written now.
+    """
+
+    out: Path
+    written: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    skipped: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    video_s: float = 0.0
+    snippets: int = 0
+
+    def reasons(self) -> dict[str, str]:
+        """Video, or file that could not become one -> why it was skipped; sorted."""
+        self.skipped.sort(key=lambda finding: finding.where)
+        return {finding.where: f"{finding.message} {finding.cure}" for finding in self.skipped}
+
+    def lines(self) -> list[str]:
+        """For a person: counts, then notes."""
+        counts = (
+            f"{self.out}: {len(self.written)} videos extracted ({self.snippets} snippets, "
+            f"{self.video_s / 60:.1f} min of video), {len(self.unchanged)} unchanged, "
+            f"{len(self.skipped)} skipped"
+        )
+        return [counts, *self.notes]
+
+
+def write_skipped(store: Path, reasons: Mapping[str, str]) -> None:
+    """Write video -> why it was skipped into a store, or remove the list of an earlier run."""
+    if reasons:
+        write_json(store / SKIPPED, dict(sorted(reasons.items())))
+    else:
+        (store / SKIPPED).unlink(missing_ok=True)
+
+
+def read_skipped(store: Path) -> dict[str, str]:
+    """What `write_skipped` wrote; empty where nothing was skipped.
+
+    Raises:
+        FeatureError: If it is damaged.
+    """
+    path = store / SKIPPED
+    found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise FeatureError(f"{path} holds no JSON object.", "Delete it.", code="json")
+    return {str(video): str(reason) for video, reason in found.items()}
