@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.features.videos import panned, write_video
 from tests.synthetic import make_store
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,10 @@ def test_the_code_of_a_page_runs(
     }
     for name in ("detections", "a", "b", "seed0", "seed1"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"results": results}))
+    if '"videos"' in page.read_text(encoding="utf-8"):
+        pytest.importorskip("av", reason="PyAV is not installed: pip install 'wtal[video]'")
+        (tmp_path / "videos").mkdir()
+        write_video(tmp_path / "videos" / "a.mp4", panned(40, 64, 48))
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
     for block in blocks:  # each stands for itself

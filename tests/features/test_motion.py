@@ -398,9 +398,10 @@ def test_maps_come_back_as_float16(tmp_path: Path) -> None:
     cache, _ = kept(tmp_path / "new" / "folder")
     maps = cache.get(KEY)
     assert maps is not None
-    assert maps.dtype == np.float16
-    assert not maps.flags.writeable
-    np.testing.assert_array_equal(maps, np.stack([random_map(i) for i in range(3)]).astype("f2"))
+    assert maps.maps_MHW2.dtype == np.float16
+    assert not maps.maps_MHW2.flags.writeable
+    expected = np.stack([random_map(i) for i in range(3)]).astype("f2")
+    np.testing.assert_array_equal(maps.maps_MHW2, expected)
 
 
 def test_one_map_may_stand_for_several_grid_frames(tmp_path: Path) -> None:
@@ -411,8 +412,11 @@ def test_one_map_may_stand_for_several_grid_frames(tmp_path: Path) -> None:
         sink.append(random_map(2))
     maps = cache.get(KEY)
     assert maps is not None
-    expected = np.stack([random_map(0), random_map(0), random_map(2)])
-    np.testing.assert_array_equal(maps, expected.astype("f2"))
+    expected = [random_map(i).astype("f2") for i in (0, 0, 2, 2)]
+    assert len(maps) == 3
+    for k, map_HW2 in enumerate(expected):  # beyond the end, the last
+        np.testing.assert_array_equal(maps.at(k), map_HW2)
+    assert len(maps.maps_MHW2) == 2  # each is kept once
 
 
 def test_values_beyond_float16_are_cut_and_not_infinite(tmp_path: Path) -> None:
@@ -421,7 +425,7 @@ def test_values_beyond_float16_are_cut_and_not_infinite(tmp_path: Path) -> None:
         sink.append(np.array([[[1e9, -1e9]]], np.float32))
     maps = cache.get(KEY)
     assert maps is not None
-    assert maps.tolist() == [[[[65504.0, -65504.0]]]]
+    assert maps.at(0).tolist() == [[[65504.0, -65504.0]]]
 
 
 def test_a_key_without_maps_is_none(tmp_path: Path) -> None:
@@ -483,7 +487,7 @@ def test_what_a_killed_process_left_is_swept_once_it_is_old(tmp_path: Path) -> N
         "import os, sys, numpy as np\n"
         "from wtal_features.motion.cache import MotionCache\n"
         "with MotionCache(sys.argv[1]).writer(sys.argv[2]) as sink:\n"
-        "    sink.append(np.zeros((4, 4, 2), np.float32), 1000)\n"
+        "    sink.append(np.zeros((400, 400, 2), np.float32))\n"
         "    os._exit(9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}

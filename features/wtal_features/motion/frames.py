@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from wtal_features.clips import Preprocess
 from wtal_features.errors import FeatureError
 from wtal_features.files import make_folder
-from wtal_features.motion.cache import MotionCache, MotionSink, motion_key
+from wtal_features.motion.cache import CachedMaps, MotionCache, MotionSink, motion_key
 from wtal_features.motion.flow import load_cv2
 from wtal_features.motion.source import MotionView, VectorView, View, motion_view
 from wtal_features.motion.usable import why_no_vectors
@@ -73,7 +73,7 @@ class MotionFrames:
         self.copied: str | None = None
         self._video, self._wish, self._beat = video, wish, beat
         self._stack = ExitStack()
-        self._cached: Any = None  # maps that are there already
+        self._cached: CachedMaps | None = None
         self._sink: MotionSink | None = None
         self._copy: Iterator[Decoded] | None = None
         self._map: npt.NDArray[np.float16] | None = None
@@ -113,7 +113,7 @@ class MotionFrames:
         """
         if self._cached is not None:
             if cells:
-                self._map = self._cached[min(cells.start, len(self._cached) - 1)]
+                self._map = self._cached.at(cells.start)
             return None
         if self._copy is not None:
             decoded = self._of_copy(decoded)
