@@ -18,7 +18,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocess:
-    """From a decoded frame to the pixels that the network sees (encoders.md, 2.3).
+    """From a decoded frame to the pixels that the network sees.
 
     The short side becomes `short_side`, the centre square `crop` is cut out and, where `resize` is
     given, scaled once more. All of it happens on uint8; floats come last, on the whole clip.
@@ -58,7 +58,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """One clip of an encoder: n frames of the grid, r apart (encoders.md, 2.2).
+    """One clip of an encoder: n frames of the grid, r apart.
 
     Attributes:
         frames: n.

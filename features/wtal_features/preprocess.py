@@ -1,4 +1,4 @@
-"""From decoded frames to the numbers a network sees: resize, crop, scale (encoders.md, 2.3, 2.5).
+"""From decoded frames to the numbers a network sees: resize, crop, scale.
 
 Frames are resized as uint8, which agrees with the Pillow processors of published checkpoints to
 one level of 255 (bilinear) or two (bicubic); as floats, bicubic would be off by up to 23. Shapes:

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -352,3 +353,10 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     with pytest.raises(FeatureError, match="does not exist"):
         sha256_of(tmp_path / "b")
+
+
+@pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.int64(3), np.bool_(True)])
+def test_a_numpy_number_beside_the_tensors_is_no_obstacle(tmp_path: Path, number: object) -> None:
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "best_acc": number}, path)
+    assert read_tensors(path)["a"].tolist() == [1.0, 1.0]

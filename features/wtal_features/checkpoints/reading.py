@@ -14,8 +14,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,6 +30,15 @@ MAX_BYTES = 16 << 30
 
 # Where training programs put the network among epoch, optimizer and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+# Best accuracies are often NumPy numbers; to make one runs nothing of the file.
+_NUMBERS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
+    *(
+        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")  # type: ignore[attr-defined]
+        for core in ("core", "_core")
+    ),
+]
 _WANTED = re.compile(r"(?:GLOBAL|[Cc]lass) ([\w.]+\.\w+)")
 # What the unpickler and the archive reader were seen to raise over damaged bytes.
 _DAMAGED = (
@@ -132,7 +142,7 @@ def _read(path: Path, start: bytes) -> object:
             raise ValueError("compressed parts")
     elif not start.startswith(b"\x80"):
         raise ValueError("neither an archive nor a pickle")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMBERS):
         warnings.simplefilter("ignore")  # about pickles of other programs, which are refused anyway
         return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
 

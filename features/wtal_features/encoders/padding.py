@@ -4,7 +4,7 @@ With an even input and a stride of 2 the total is odd, and the larger half comes
 Symmetric padding gives maps of the same size, sampled one pixel beside where the weights were
 trained. Shapes: (B, C, T, H, W).
 
-Source: encoders.md, 5.1; the rule is stated in the documentation of `tf.nn`, "Notes on padding".
+Source: the documentation of `tf.nn`, "Notes on padding".
 """
 
 import torch

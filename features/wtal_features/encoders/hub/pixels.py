@@ -1,4 +1,4 @@
-"""The pixels a published model wants, from the JSON file beside it (encoders.md, 9.1).
+"""The pixels a published model wants, from the JSON file beside it.
 
 Class defaults are no substitute: they differ from what checkpoints were trained with. The classes
 of transformers that read such files need torchvision, or print warnings, and are not used.
