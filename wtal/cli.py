@@ -246,7 +246,7 @@ def evaluate(context: typer.Context) -> None:
 
 @app.command(epilog="Example: wtal doctor store --annotations thumos14.json")
 def doctor(
-    features: Annotated[Path, typer.Argument(help="Feature store.")],
+    features: Annotated[Path, typer.Argument(help="Feature store, or folder of videos.")],
     tags: Tags = None,
     annotations: Annotations = None,
     config: Annotated[
@@ -254,7 +254,8 @@ def doctor(
         typer.Option("--config", help="Whose training is estimated; default: defaults."),
     ] = None,
     headers_only: Annotated[
-        bool, typer.Option("--headers-only", help="Do not read the arrays: quick, finds no NaN.")
+        bool,
+        typer.Option("--headers-only", help="Read no array, decode no video: quick, finds less."),
     ] = False,
     override: Override = None,
     fps: Fps = None,
@@ -263,26 +264,34 @@ def doctor(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Check features, tags and annotations, and name every fault with its cure."""
+    """Check features or videos, tags and annotations, and name every fault with its cure."""
     with _problems(debug):
         from wtal.config import load_config
-        from wtal.doctor import examine
+        from wtal.doctor import examine, examine_videos
         from wtal.inputs import read_labels
+        from wtal_features.extraction.survey import holds_videos
 
         settings = load_config(config, override or ())
-        store = _open(features, settings.data.streams, fps, stride)
         labels = annotated = None
         if tags is not None and annotations is not None:
             labels, annotated = read_labels(tags), read_labels(annotations=annotations)
         elif tags is not None or annotations is not None:
             labels = read_labels(tags, annotations)
         with _counter("checking", quiet) as progress:
-            found = examine(
-                *(store, labels, settings),
-                annotated=annotated,
-                values=not headers_only,
-                progress=progress,
-            )
+            if holds_videos(features):
+                found = examine_videos(
+                    *(features, labels, settings),
+                    annotated=annotated,
+                    decode=not headers_only,
+                    progress=progress,
+                )
+            else:
+                found = examine(
+                    *(_open(features, settings.data.streams, fps, stride), labels, settings),
+                    annotated=annotated,
+                    values=not headers_only,
+                    progress=progress,
+                )
         for fact in found.facts:
             _say(fact, quiet)
         _say_per_class(found.per_class, quiet, verbose)

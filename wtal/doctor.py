@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -70,13 +71,52 @@ def examine(
         findings += contradictions(labels, annotated)
         facts.append(_labels_line(annotated))
     if labels is not None:
-        findings += partners(store, labels)
+        findings += partners(str(store.root), set(store.videos), labels, FEATURES)
         findings += learnable(labels, config)
         facts += [_labels_line(labels), *labels.notes, *estimate(store, labels, config)]
         per_class = videos_per_class(labels)
         segments = (annotated or labels).annotations
         if segments is not None:
-            findings += times(store, segments)
+            findings += times(_covered(store), segments, FEATURES)
+    return Examination(tuple(findings), tuple(facts), tuple(per_class))
+
+
+def examine_videos(
+    videos: Path,
+    labels: Labels | None,
+    config: Config,
+    *,
+    annotated: Labels | None = None,
+    decode: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """The checks of a folder of videos: can each be decoded, and do the tags fit.
+
+    Args:
+        videos: the folder.
+        labels: tags or annotations, if there are any.
+        config: whose training is asked for.
+        annotated: the annotations beside tags, which are then compared with them.
+        decode: decode every video to its end; without it headers only.
+        progress: told (done, total) videos.
+    """
+    from wtal_features.extraction.survey import survey
+
+    found = survey(videos, decode=decode, progress=progress)
+    findings, facts = list(found.findings), list(found.facts)
+    per_class: list[str] = []
+    if annotated is not None and labels is not None:
+        findings += contradictions(labels, annotated)
+        facts.append(_labels_line(annotated))
+    if labels is not None:
+        findings += partners(str(videos), set(found.videos), labels, VIDEOS)
+        findings += learnable(labels, config)
+        facts += [_labels_line(labels), *labels.notes]
+        per_class = videos_per_class(labels)
+        segments = (annotated or labels).annotations
+        if segments is not None:
+            lengths = {video: (s, 1 + 0.02 * s) for video, s in found.videos.items() if s}
+            findings += times(lengths, segments, VIDEOS)
     return Examination(tuple(findings), tuple(facts), tuple(per_class))
 
 
@@ -158,39 +198,62 @@ def videos_per_class(labels: Labels) -> list[str]:
     ]
 
 
-def partners(store: FeatureStore, labels: Labels) -> list[Finding]:
-    """Videos with tags but no features, and the other way round."""
-    tagged, stored = set(labels.tags), set(store.videos)
-    findings = []
-    if tagged and not tagged & stored:
-        ours, theirs = min(stored), min(tagged)
+class _Kind(NamedTuple):
+    """What a folder holds, in the words of the findings."""
+
+    what: str
+    code: str  # where a tagged video has none
+    cure: str
+    wrong_time: str
+
+
+FEATURES = _Kind(
+    "features",
+    "no-features",
+    "Extract them, or expect them to be skipped.",
+    "A wrong fps or stride costs 3 to 5 points of mAP; check the manifest.",
+)
+VIDEOS = _Kind(
+    "file that can be used",
+    "no-video",
+    "Look for them, or expect them to be skipped.",
+    "The annotations may be of another cut of the video.",
+)
+
+
+def partners(where: str, present: set[str], labels: Labels, kind: _Kind) -> list[Finding]:
+    """Videos with tags but nothing in the folder, and the other way round."""
+    tagged = set(labels.tags)
+    if present and tagged and not tagged & present:
+        ours, theirs = min(present), min(tagged)
         return [
             Finding(
                 "no-common-video",
                 labels.source,
-                f"No video of it is in the store: the store has names like {ours!r}, "
+                f"No video of it is in {where}: that has names like {ours!r}, "
                 f"the file like {theirs!r}.",
                 "Compare prefixes (v_) and suffixes (.mp4); rename one side.",
             )
         ]
-    if tagged - stored:
+    findings = []
+    if tagged - present:
         findings.append(
             Finding(
-                "no-features",
+                kind.code,
                 labels.source,
-                f"{len(tagged - stored)} of {len(tagged)} videos have no features: "
-                f"{some(tagged - stored)}.",
-                "Extract them, or expect them to be skipped.",
+                f"{len(tagged - present)} of {len(tagged)} videos have no {kind.what}: "
+                f"{some(tagged - present)}.",
+                kind.cure,
                 "warning",
             )
         )
-    if stored - tagged:
+    if present - tagged:
         findings.append(
             Finding(
                 "no-tags",
-                str(store.root),
-                f"{len(stored - tagged)} of {len(stored)} videos have no line in "
-                f"{labels.source}: {some(stored - tagged)}.",
+                where,
+                f"{len(present - tagged)} of {len(present)} videos have no line in "
+                f"{labels.source}: {some(present - tagged)}.",
                 "They are not trained on; a video without action needs a line with an empty label.",
                 "warning",
             )
@@ -237,40 +300,57 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
     return findings
 
 
-def times(store: FeatureStore, annotations: Annotations) -> list[Finding]:
-    """Segments beyond the features' end, and durations that contradict the features."""
+def times(
+    lengths: Mapping[str, tuple[float, float]], annotations: Annotations, kind: _Kind
+) -> list[Finding]:
+    """Segments beyond the end of a video, and durations that contradict its length.
+
+    Args:
+        lengths: video -> length and what it may be off by, in seconds.
+        annotations: segments and durations.
+        kind: whose lengths they are.
+    """
     longer, beyond = [], []
     last_end = np.full(len(annotations.videos), -np.inf)
     np.maximum.at(last_end, annotations.video, annotations.end)
     for video, duration, end in zip(
         annotations.videos, annotations.durations.tolist(), last_end.tolist(), strict=True
     ):
-        if video not in store:
+        if video not in lengths:
             continue
-        try:
-            timing = store.timing(video)
-            covered = store.length(video) * timing.seconds_per_snippet
-        except FeatureError:
-            continue  # check_store names it
-        slack = 2 * timing.seconds_per_snippet + 0.02 * covered
+        covered, slack = lengths[video]
         if duration == duration and abs(duration - covered) > slack:
             longer.append(f"{video} ({covered:.1f} s against {duration:.1f} s)")
         if end > covered + slack:
             beyond.append(f"{video} ({end:.1f} s after {covered:.1f} s)")
+    of = "features" if kind is FEATURES else "files"
     return [
         Finding(
             code,
             annotations.source,
             f"{len(names)} videos {what}: {some(names)}.",
-            "A wrong fps or stride costs 3 to 5 points of mAP; check the manifest.",
+            kind.wrong_time,
             "warning",
         )
         for code, what, names in (
-            ("duration", "have features of another length than their duration", longer),
-            ("segment-beyond-end", "have segments after the end of their features", beyond),
+            ("duration", f"have {of} of another length than their duration", longer),
+            ("segment-beyond-end", f"have segments after the end of their {of}", beyond),
         )
         if names
     ]
+
+
+def _covered(store: FeatureStore) -> dict[str, tuple[float, float]]:
+    """Video -> seconds that its features cover, and what that may be off by."""
+    lengths = {}
+    for video in store.videos:
+        try:
+            snippet_s = store.timing(video).seconds_per_snippet
+            covered = store.length(video) * snippet_s
+        except FeatureError:
+            continue  # check_store names it
+        lengths[video] = covered, 2 * snippet_s + 0.02 * covered
+    return lengths
 
 
 def _subsets_of(store: FeatureStore, *files: Labels | None) -> Mapping[str, str | None]:
