@@ -18,7 +18,8 @@ def texture(side: int, seed: int = 0) -> NDArray[np.uint8]:
     radius = np.hypot(fy, fx)
     band = ((radius > 0.02) & (radius < 0.15))[..., None]
     smooth = np.fft.ifft2(np.fft.fft2(noise, axes=(0, 1)) * band, axes=(0, 1)).real
-    return (128 + 50 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = (128 + 50 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def panned(
@@ -47,6 +48,7 @@ def write_video(
     options: Mapping[str, str] | None = None,
     pix_fmt: str = "yuv420p",
     times_s: Sequence[float] | None = None,
+    container_options: Mapping[str, str] | None = None,
 ) -> Path:
     """Encode rgb24 frames; with `times_s` each is shown at its own time (variable rate)."""
     import av
@@ -54,8 +56,9 @@ def write_video(
     if options is None:
         options = {"preset": "ultrafast", **ONE_REFERENCE} if codec == "libx264" else {"g": "12"}
     height, width = frames[0].shape[:2]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=dict(options))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         tick = Fraction(1, 1000) if times_s is not None else 1 / Fraction(fps)
         if times_s is not None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from wtal_features.motion.usable import why_no_vectors
 from wtal_features.motion.vectors import ask_for_vectors
 from wtal_features.preprocess import prepare_motion
 from wtal_features.video.clipper import Picture
-from wtal_features.video.container import OpenVideo, VideoFacts, open_video
+from wtal_features.video.container import OpenVideo, open_video
 from wtal_features.video.frames import Decoded, FrameReader
 from wtal_features.video.reencode import describe_copy, encode_frames
 
@@ -155,7 +155,10 @@ class MotionFrames:
         copy = stack.enter_context(open_video(self._copied_to(stack)))
         ask_for_vectors(copy.stream)
         self._copy = iter(FrameReader(copy))
-        return VectorView(_scale(self._video.facts, copy.facts))
+        facts, (w, h) = self._video.facts, (copy.facts.width, copy.facts.height)
+        even = facts.width + facts.width % 2, facts.height + facts.height % 2
+        same = (w, h) == even  # an odd side grew by one; nothing was scaled
+        return VectorView() if same else VectorView((facts.width / w, facts.height / h))
 
     def _copied_to(self, stack: ExitStack) -> Path:
         """The copy: that of an earlier run, or made now."""
@@ -172,12 +175,17 @@ class MotionFrames:
         path = folder / f"{motion_key(wish.sha256, settings)}.mp4"
         if not path.exists():
             with open_video(self._video.path) as original:
-                frames = _Living(FrameReader(original, partial=wish.partial), self._beat)
+                frames = self._living(FrameReader(original, partial=wish.partial))
                 encode_frames(frames, path, short_side=wish.short_side)
         return path
 
+    def _living(self, reader: FrameReader) -> Iterator[Any]:
+        for decoded in reader:
+            self._beat()
+            yield decoded.frame
+
     def _of_copy(self, decoded: Decoded) -> Decoded:
-        """The copy's frame, which is upright, at the time of the original's."""
+        """The copy's frame, at the time and with the rotation of the original's."""
         assert self._copy is not None
         found = next(self._copy, None)
         if found is None:
@@ -186,7 +194,7 @@ class MotionFrames:
                 "Empty the cache and run again.",
                 code="copy",
             )
-        return Decoded(decoded.time, found.frame, 0)
+        return Decoded(decoded.time, found.frame, decoded.quarter_turns)
 
     def _open_cache(self, stack: ExitStack, view: View) -> None:
         wish = self._wish
@@ -203,29 +211,3 @@ class MotionFrames:
         self._cached = cache.get(key)
         if self._cached is None:
             self._sink = stack.enter_context(cache.writer(key))
-
-
-class _Living:
-    """Frames of a reader, with a sign of life for each."""
-
-    def __init__(self, reader: FrameReader, beat: Beat) -> None:
-        self._reader, self._beat = reader, beat
-
-    @property
-    def end(self) -> Fraction:
-        """When the last frame ends; known after iterating."""
-        return self._reader.end
-
-    def __iter__(self) -> Iterator[Decoded]:
-        for decoded in self._reader:
-            self._beat()
-            yield decoded
-
-
-def _scale(original: VideoFacts, copy: VideoFacts) -> tuple[float, float]:
-    """Pixels of the original per pixel of its copy, (x, y); the copy is upright."""
-    W, H, w, h = original.width, original.height, copy.width, copy.height
-    if (W - H) * (w - h) < 0:
-        W, H = H, W
-    # An odd side grew by one pixel; nothing was scaled.
-    return (1.0, 1.0) if (w, h) == (W + W % 2, H + H % 2) else (W / w, H / h)

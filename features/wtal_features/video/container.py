@@ -95,7 +95,10 @@ def open_video(path: str | Path) -> Iterator[OpenVideo]:
 
 
 def load_av() -> Any:
-    """PyAV, silent: what FFmpeg writes to the terminal is said in one sentence instead.
+    """PyAV. It keeps FFmpeg silent by itself; what matters is said in one sentence instead.
+
+    Its log level stays as it is: with any but None, messages take Python's lock inside FFmpeg's
+    threads, which can stand still for ever.
 
     Raises:
         FeatureError: If it is not installed.
@@ -108,7 +111,6 @@ def load_av() -> Any:
             "pip install 'wtal[video]'.",
             code="no-av",
         ) from error
-    av.logging.set_level(av.logging.PANIC)
     return av
 
 
@@ -160,14 +162,17 @@ def _facts(path: Path, container: Any, stream: Any) -> VideoFacts:
             code="too-large",
         )
     rate: Fraction | None = stream.average_rate or stream.guessed_rate
-    duration = stream.duration
+    duration_s = float(stream.duration * stream.time_base) if stream.duration else None
+    if container.format.name == "avi" and stream.frames and rate:
+        # FFmpeg takes off what a file that is cut short cannot hold.
+        duration_s = float(stream.frames / rate)
     return VideoFacts(
         format=container.format.name,
         codec=context.name,
         width=context.width,
         height=context.height,
         rate=float(rate) if rate else None,
-        duration_s=float(duration * stream.time_base) if duration else None,
+        duration_s=duration_s,
         container_s=container.duration / 1e6 if container.duration else None,
         frames=stream.frames or None,
     )

@@ -20,7 +20,9 @@ from wtal_features.video.container import OpenVideo, load_av, words_of
 _PROMISED = 0.98
 # Time stamps that fall back by more than this start again: two recordings in one file. Less is
 # disorder.
-_RESTART_S = 1
+_RESTART_S = Fraction(1, 2)
+# Matroska and Flash round times to milliseconds.
+_ROUNDED_S = Fraction(2, 1000)
 # Colour matrices that FFmpeg can convert (AVColorSpace); a file that claims another one (YCgCo,
 # ICtCp, constant luminance) is shown as if it claimed none.
 _MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
@@ -70,6 +72,7 @@ class FrameReader:
         end: Seconds from the first frame to the end of the last, exact; of what was decoded so far.
         start: Time stamp of the first frame in seconds; players count from there too.
         count: Frames decoded so far.
+        steady: Whether every frame was shown for as long as the others.
         fault: Why decoding stopped early; None where it did not, or where it raised.
     """
 
@@ -89,6 +92,7 @@ class FrameReader:
         self._last = Fraction(0)  # time of the last frame
         self._length = Fraction(0)  # of the last frame, as the file has it; 0: not said
         self._gap: Fraction | None = None
+        self._gaps: tuple[Fraction, Fraction] | None = None  # the shortest and the longest
         self._zero: Fraction | None = None  # the time stamp in seconds that counts as 0
         # AVI stores no times of display, and FFmpeg's guess is wrong for H.264 with B-frames; the
         # n-th frame that comes out belongs to the n-th time of coding.
@@ -108,6 +112,12 @@ class FrameReader:
             if not self.partial:
                 raise
             self.fault = error
+
+    @property
+    def steady(self) -> bool:
+        """Whether all frames that have a next one were shown equally long, up to rounding."""
+        shortest, longest = self._gaps or (0, 0)
+        return longest - shortest <= _ROUNDED_S
 
     def _decode(self) -> Iterator[Decoded]:
         av = load_av()
@@ -132,7 +142,10 @@ class FrameReader:
         stamp = frame.dts if self._by_coding else frame.pts
         time = due if stamp is None else self._since_zero(stamp * frame.time_base, due)
         if self.count:
-            self._gap = time - self._last or self._gap
+            gap = time - self._last
+            shortest, longest = self._gaps or (gap, gap)
+            self._gaps = min(shortest, gap), max(longest, gap)
+            self._gap = gap or self._gap
         self._last, self._length = time, (frame.duration or 0) * frame.time_base
         self.count += 1
 
@@ -161,13 +174,11 @@ class FrameReader:
 
     def _check_promise(self) -> None:
         """Fewer frames than the header has, and less time, is a file cut short."""
-        promised = self.video.facts.frames
-        if promised and self.count < _PROMISED * promised - 1:
-            shown = self._last + self._step()
-            # A video that was trimmed without re-encoding hides frames, but no time.
-            if self.end > shown + 3 * self._step():
-                self.end = shown
-                raise self._cut_short("the data end")
+        facts = self.video.facts
+        fewer = self.count < _PROMISED * (facts.frames or 0) - 1
+        # A video that was trimmed without re-encoding hides frames, but no time.
+        if fewer and (facts.duration_s or 0) > self._last + 4 * self._step():
+            raise self._cut_short("the data end")
 
     def _cut_short(self, why: str) -> FeatureError:
         path, facts = self.video.path, self.video.facts
@@ -181,8 +192,8 @@ class FrameReader:
         length = facts.duration_s or facts.container_s
         of = f" of {length:.1f} s" if length else ""
         return CutShortError(
-            f"{path} is damaged or cut short: after {float(self.end):.1f} s{of} "
-            f"({self.count} frames) {why}.",
+            f"{path} is damaged or cut short after {float(self.end):.1f} s{of} "
+            f"({self.count} frames): {why}.",
             "Copy it again, or keep what is there with --partial.",
             self.count,
         )

@@ -82,9 +82,9 @@ class Grid:
 
     def _fill(self, upto: int) -> range:
         if upto > self.most:
+            reach, most = (float(n / self.fps / 3600) for n in (upto, self.most))
             raise FeatureError(
-                f"The time stamps reach {upto / self.fps / 3600:.1f} h; expected at most "
-                f"{self.most / self.fps / 3600:.1f} h.",
+                f"The time stamps reach {reach:.1f} h; expected at most {most:.1f} h.",
                 "The file is damaged, or raise --max-hours.",
                 code="too-long",
             )

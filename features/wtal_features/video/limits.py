@@ -16,8 +16,8 @@ class Limits:
 
     Attributes:
         stall_s: Seconds in which a decoder must show another frame.
-        memory_gb: What a decoder may need beyond what it has at its start, in GiB (not enforced
-            on Windows).
+        memory_gb: What a decoder may need beyond what it has at its start, in GiB (enforced on
+            Linux).
         max_hours: The longest video.
     """
 
@@ -35,15 +35,13 @@ class Limits:
 
 
 def limit_memory(gigabytes: float) -> None:
-    """Let this process grow by so much; beyond that an allocation fails."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
+    """Let this process grow by so much; beyond that an allocation fails. On Linux, else nothing."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except OSError:  # macOS
-        pages = 0
+    except OSError:  # macOS refuses such limits, Windows has none
+        return
+    import resource
+
     limit = pages * os.sysconf("SC_PAGE_SIZE") + int(gigabytes * 2**30)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or limit < hard:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from wtal_features.errors import FeatureError
 from wtal_features.video.limits import Limits
@@ -28,8 +28,11 @@ from wtal_features.video.worker import Request
 _POLL_S = 0.5
 # Clips that may wait per decoder; two keep it busy while the encoder works.
 _AHEAD = 2
-# For a decoder that has closed its side to end; its exit code tells why.
-_PATIENCE_S = 5.0
+# For a decoder whose answers broke off to end by itself: its exit code tells why.
+_PATIENCE_S = 2.0
+# To glibc: keep the memory of a frame for the next one. Handed back, it would come again empty, and
+# clearing the pages of 1280 x 720 px costs as much as shrinking them.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
 
 _Process = subprocess.Popen[bytes]
 
@@ -166,25 +169,26 @@ class _Decoder:
             return
         assert process.stdin is not None
         assert process.stdout is not None
+        why = "it fell silent"
         try:
             send(process.stdin, asdict(request))
-            while True:
-                # Starting may take as long as it takes.
-                self._waiting_since = time.monotonic() if self._ready else None
-                answer = receive(process.stdout)
-                self._waiting_since = None
-                self._ready = True
-                if answer is None:
-                    break
+            while (answer := self._next(process.stdout)) is not None:
                 yield answer
                 if answer[0].get("kind") in ("end", "fault"):
                     return
-            why = None
         except (WireError, OSError) as error:
             why = str(error)
         finally:
             self._waiting_since = None
         yield self._death(request, process, why), None
+
+    def _next(self, pipe: IO[bytes]) -> tuple[Message, Array | None] | None:
+        """The next answer, listened to with a watch; starting may take as long as it takes."""
+        self._waiting_since = time.monotonic() if self._ready else None
+        answer = receive(pipe)
+        self._waiting_since = None
+        self._ready = True
+        return answer
 
     def _started(self) -> _Process | None:
         with self._starting:
@@ -197,14 +201,14 @@ class _Decoder:
                 self._ready = self._stalled = False
             return self._process
 
-    def _death(self, request: Request, process: _Process, why: str | None) -> Message:
+    def _death(self, request: Request, process: _Process, why: str) -> Message:
         """The fault of a video at which the decoder died."""
-        code = _end(process, patience_s=_PATIENCE_S if why is None else 0)
+        code = _end(process, _PATIENCE_S)
         if self._stalled:
-            problem = f"showed no further frame for {self.limits.stall_s:.0f} s and was given up"
+            problem = f"showed no further frame for {self.limits.stall_s:g} s and was given up"
             cure = "It may be damaged; raise --timeout if the machine is merely slow."
         else:
-            problem = f"ended its decoder ({why or _cause(code)})"
+            problem = f"ended its decoder ({why if code is None else _cause(code)})"
             cure = "It is damaged, or needs more memory than there is; convert it first."
         return {
             "kind": "fault",
@@ -237,17 +241,19 @@ def _start(limits: Limits) -> _Process:
         [sys.executable, *module, str(limits.memory_gb)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**_MALLOC, **os.environ, "PYTHONPATH": path},
         process_group=0,  # Ctrl-C reaches us alone; we end the decoders
     )
 
 
-def _end(process: _Process, patience_s: float = 0) -> int:
-    """Kill a process that does not end by itself, and close its pipes; how it ended."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(patience_s)
-    process.kill()
-    code = process.wait()
+def _end(process: _Process, patience_s: float = 0) -> int | None:
+    """See a process end and close its pipes; its exit code, None if it had to be killed."""
+    code = None
+    try:
+        code = process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError):  # there is nobody to whom the rest could be sent
             if pipe is not None:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import IO, Any
 
@@ -49,6 +49,7 @@ class Request:
         plans: What each encoder wants to see; none: the video is only decoded.
         partial: Take what is there of a file that is cut short.
         motion: Settings of the motion view, for plans that want it.
+        headers: Only open the file: the `end` message tells what its header says.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Request:
     plans: tuple[ClipPlan, ...] = ()
     partial: bool = False
     motion: Mapping[str, Any] = field(default_factory=dict)
+    headers: bool = False
 
     @classmethod
     def parse(cls, fields: Message) -> Request:
@@ -115,6 +117,8 @@ def cut(request: Request, reply: Send) -> Message:
     with open_video(request.path) as video, ExitStack() as stack:
         reader = FrameReader(video, partial=request.partial)
         grid = Grid(Fraction(request.fps), request.most)
+        if request.headers:
+            return {"kind": "end", **asdict(video.facts)}
         clippers = [Clipper(plan) for plan in request.plans]
         views = _views(request, video, stack, beat)
         for cells, decoded in on_grid(reader, grid):
@@ -179,6 +183,7 @@ def _end(video: OpenVideo, reader: FrameReader, grid: Grid) -> Message:
         "width": facts.width,
         "height": facts.height,
         "rate": facts.rate,
+        "steady": reader.steady,
         "notes": [],
     }
     if reader.fault is not None:
