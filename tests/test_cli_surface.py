@@ -17,6 +17,10 @@ SURFACE = {
     "doctor": INPUT | {"config", "headers_only", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},
+    "extract": {"videos", "out", "encoder", "fps", "stride", "mode", "dtype", "partial", "shard"}
+    | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
+    | {"motion", "reencode", "cache", "batch", "workers", "timeout", "memory_gb", "max_hours"}
+    | {"preview", "device", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},
     "inspect": INPUT

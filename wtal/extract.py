@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ class Words:
 
 def _stream_of(word: str) -> tuple[str, str]:
     """`flow=s3d-flow` -> (flow, s3d-flow); without a name the stream is empty."""
-    match = None if Path(word).exists() else _STREAM.fullmatch(word)
+    match = None if os.path.exists(word) else _STREAM.fullmatch(word)
     return (match[1], match[2]) if match else ("", word)
 
 

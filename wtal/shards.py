@@ -10,49 +10,12 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wtal.errors import WtalError
 from wtal.results import EXTERNAL, SCORES
 from wtal_features.files import atomic_write
-
-MOST = 10_000
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Number `index` (from 1) of `count`."""
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """`2/4`.
-
-        Raises:
-            WtalError: the text is something else.
-        """
-        index, _, count = text.partition("/")
-        digits = index.isdecimal() and count.isdecimal() and len(text) < 12
-        if not digits or not 1 <= int(index) <= int(count) <= MOST:
-            raise WtalError(f"--shard is {text[:40]!r}; expected i/N from 1/N to N/N, such as 2/4.")
-        return cls(int(index), int(count))
-
-    def of(self, videos: Sequence[str]) -> list[str]:
-        """Its videos: neighbours, so that the shards in order are the whole list."""
-        n = len(videos)
-        return list(videos[n * (self.index - 1) // self.count : n * self.index // self.count])
-
-    def file(self, whole: Path) -> Path:
-        """Its own file beside the whole one."""
-        return whole.with_name(f"{whole.stem}-{self.index}-of-{self.count}{whole.suffix}")
-
-    def files(self, whole: Path) -> list[Path]:
-        """The files of all shards, in order."""
-        return [Shard(i, self.count).file(whole) for i in range(1, self.count + 1)]
+from wtal_features.shards import Shard
 
 
 def work_of(run: Path, overrides: Sequence[str], videos: Sequence[str]) -> str:

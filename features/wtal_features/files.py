@@ -37,6 +37,7 @@ __all__ = [
     "read_npy",
     "read_rows",
     "read_text",
+    "sync_folder",
     "write_failed",
     "write_json",
 ]
@@ -154,7 +155,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
             write_failed(path, error)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:
@@ -191,7 +192,7 @@ def write_failed(path: Path, error: OSError) -> Never:
     ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where the system lets a folder be opened."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -206,12 +206,13 @@ def check_shape(shape: tuple[int, ...], where: object) -> None:
         )
 
 
-def check_finite(array: FeatureArray, where: object) -> None:
+def check_finite(array: FeatureArray, where: object, first: int = 0) -> None:
     """Refuse NaN and infinity.
 
     Args:
         array: (T, D).
         where: The file's name in the message.
+        first: Number of the first snippet of `array`, where it is a part.
 
     Raises:
         FeatureError: Naming the first bad snippet and how many values are bad.
@@ -221,7 +222,7 @@ def check_finite(array: FeatureArray, where: object) -> None:
         t, d = np.argwhere(bad)[0]
         raise FeatureError(
             f"{where} holds {int(bad.sum())} values that are NaN or infinite, "
-            f"the first in snippet {t}, dimension {d}.",
+            f"the first in snippet {first + t}, dimension {d}.",
             "Extract the video again; in float16, values above 65504 become infinite.",
             code="nan",
         )

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from tests.synthetic import make_store
 from wtal.cli import app
-from wtal.errors import WtalError
-from wtal.shards import Shard
 from wtal_eval import read_detections
+from wtal_features import FeatureError
+from wtal_features.shards import Shard
 
 SMALL = ("-o", "model.hidden_dim=8", "-o", "train.batch_size=4", "-o", "train.steps=2")
 
@@ -41,7 +41,7 @@ def test_shards_are_disjoint_and_in_order_the_whole(count: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "a/b", "1/2/3", "1/99999"])
 def test_what_is_no_shard_is_one_sentence(text: str) -> None:
-    with pytest.raises(WtalError, match="expected i/N from 1/N to N/N"):
+    with pytest.raises(FeatureError, match="expected i/N from 1/N to N/N"):
         Shard.parse(text)
 
 

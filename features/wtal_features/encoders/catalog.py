@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ from wtal_features.encoders.c3d import C3D
 from wtal_features.encoders.encoder import Encoder, NetworkEncoder
 from wtal_features.encoders.histograms import ColourHistogram, MotionHistogram, Null
 from wtal_features.encoders.i3d import I3D
+from wtal_features.encoders.inference import without_norms
 from wtal_features.encoders.r2plus1d26 import R3D26, R2Plus1D26
 from wtal_features.encoders.r3d10 import R2D10, R3D10
 from wtal_features.encoders.r3d50 import R3D50
@@ -37,7 +39,7 @@ __all__ = ["ENCODERS", "Encoder", "EncoderOptions", "load_encoder"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 _PLAIN_MOTION = ClipSpec(8, 1, "motion", Preprocess(128, 112, mean=None, std=None))
-_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Architecture(NamedTuple):
@@ -119,7 +121,7 @@ def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Enco
         _refuse(text, options, "width", "frames", "every", "size", "seed", "pooling", "revision")
     elif text in ENCODERS:
         encoder, notes = _untrained(text, options)
-    elif Path(text).suffix == ".safetensors" or Path(text).is_file():
+    elif Path(text).suffix == ".safetensors" or os.path.isfile(text):
         encoder, notes = _own(text, options)
     else:
         raise _unknown(text)
@@ -186,16 +188,16 @@ def _imported(
     load, clip = _IMPORTERS[name]
     network, keys = load(path)
     network.eval()
-    first = next(p for p in network.parameters() if p.ndim == 5)
+    channels = min(p.shape[1] for p in network.parameters() if p.ndim == 5)  # the stem's
     file = Path(keys.source).name
     details: dict[str, object] = {"arch": type(network).__name__, "weights": file}
     # A checkpoint of TensorFlow is several files; then what was read of them is summed up.
-    if Path(path).is_file():
+    if Path(path).is_file() and Path(path).suffix != ".index":
         details["weights_sha256"] = sha256_of(path)
     else:
         details["tensors_sha256"] = _sha256_of_tensors(network)
     clip = _changed(clip, options)
-    encoder = _network_encoder(f"{name}:{file}", network, clip, details, first.shape[1], options)
+    encoder = _network_encoder(f"{name}:{file}", network, clip, details, channels, options)
     return encoder, keys.lines()
 
 
@@ -218,7 +220,7 @@ def _from_hub(source: str, options: EncoderOptions) -> tuple[Encoder, list[str]]
         frames=options.frames,
         every=options.every,
         pooling=options.pooling,
-        autocast=_AUTOCAST[options.precision],
+        autocast=None if options.precision == "float32" else _DTYPES[options.precision],
     )
     return encoder, [f"{source}: licence {encoder.describe()['licence']}"]
 
@@ -232,9 +234,11 @@ def _network_encoder(
     options: EncoderOptions,
 ) -> NetworkEncoder:
     details |= {"precision": options.precision}
-    dim = int(network.dim)  # type: ignore[arg-type]
-    autocast = _AUTOCAST[options.precision]
-    return NetworkEncoder(name, network, dim, clip, details, autocast, channels=channels)
+    dim, size = int(network.dim), clip.preprocess.size  # type: ignore[arg-type]
+    network = without_norms(network, (channels, clip.frames, size, size))
+    network.to(_DTYPES[options.precision])
+    encoder = NetworkEncoder(name, network, dim, clip, details, channels=channels)
+    return encoder.to(torch.device("cpu"))
 
 
 def _changed(clip: ClipSpec, options: EncoderOptions) -> ClipSpec:
@@ -254,8 +258,9 @@ def _refuse(text: str, options: EncoderOptions, *names: str) -> None:
 
 def _unknown(text: str) -> FeatureError:
     known = [*ENCODERS, *UNLEARNED, *(f"{name}:FILE" for name in _IMPORTERS), "hub:MODEL"]
-    near = get_close_matches(text, known, 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
+    forms = {form.partition(":")[0]: form for form in known}
+    near = get_close_matches(text.partition(":")[0], forms, 1)
+    meant = f" Did you mean {forms[near[0]]}?" if near else ""
     return FeatureError(
         f"There is no encoder {text[:80]!r}.{meant}",
         f"Expected a .safetensors file or one of: {', '.join(known)}.",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wtal_features.clips import ClipSpec
+from wtal_features.encoders.inference import layout
 
 
 class Encoder(Protocol):
@@ -69,11 +70,10 @@ class NetworkEncoder:
 
     Attributes:
         name: As the user named it.
-        network: In evaluation mode.
+        network: In evaluation mode; all its weights of one dtype, in which it computes.
         dim: D.
         clip: What the network wants to see.
         details: What else the manifest should say: width, weights and their SHA-256.
-        autocast: bfloat16 or float16 for the matrix products; None: float32.
         channels: C that the network takes; of an image of motion, the first two or all three.
         any_length: Whether longer clips than `clip` can be encoded.
     """
@@ -83,7 +83,6 @@ class NetworkEncoder:
     dim: int
     clip: ClipSpec
     details: Mapping[str, object] = field(default_factory=dict)
-    autocast: torch.dtype | None = None
     channels: int = 3
     any_length: bool = True
 
@@ -101,7 +100,7 @@ class NetworkEncoder:
 
     def to(self, device: torch.device) -> NetworkEncoder:
         """Move the network; the object stays the same."""
-        self.network.to(device)
+        self.network.to(device, memory_format=layout(device))  # type: ignore[call-overload]
         return self
 
     @torch.inference_mode()
@@ -109,7 +108,7 @@ class NetworkEncoder:
         from wtal_features.preprocess import to_network
 
         x_BCTHW = to_network(clips_BnHWC, self.clip)[:, : self.channels]
-        dtype = self.autocast
-        with torch.autocast(x_BCTHW.device.type, dtype=dtype, enabled=dtype is not None):
-            maps: Tensor = self.network(x_BCTHW)
+        dtype = next(self.network.parameters()).dtype
+        x_BCTHW = x_BCTHW.to(dtype, memory_format=layout(x_BCTHW.device))
+        maps: Tensor = self.network(x_BCTHW)
         return maps.float()

@@ -55,7 +55,7 @@ class Batcher(Generic[Owner]):
         if self._batch is None:
             try:
                 self._batch = np.zeros((self._size, *clip.shape), clip.dtype)
-            except MemoryError as error:
+            except (MemoryError, ValueError) as error:  # more than there is; more than can be
                 raise self._too_large() from error
         self._batch[len(self._owners)] = clip
         self._owners.append(owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ EXTENSIONS = frozenset(
         *("nut", "ogg", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv"),
     )
 )
+# Of a web address; a `Path` has lost one of its two strokes. One letter is a drive of Windows.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def list_videos(source: str | Path) -> Listing:
             listed.
     """
     root = Path(source)
-    if not root.exists():
-        hint = " Videos are read from local files only." if "://" in str(source) else ""
+    if not os.path.exists(root):
+        hint = " Videos are read from local files only." if _ADDRESS.match(str(source)) else ""
         raise FeatureError(
             f"{root} does not exist; expected a folder of videos.{hint}",
             "Check the name.",

@@ -17,7 +17,6 @@ from wtal_features.extraction.needs import check_installed
 from wtal_features.extraction.run import plan_of
 from wtal_features.extraction.settings import ExtractSettings
 from wtal_features.shards import Shard
-from wtal_features.video.container import open_video
 from wtal_features.video.pool import DecoderPool, default_workers, fault_of
 from wtal_features.video.windows import ClipPlan
 from wtal_features.video.worker import Request
@@ -95,7 +94,7 @@ def preview(
     check_installed(encoders, settings)
     files = list_videos(videos).videos
     files = files if shard is None else tuple(shard.of(files))
-    opened, skipped = _durations(files)
+    opened, skipped = _durations(files, settings)
     if not opened:
         raise _nothing_to_see(videos, skipped)
     sizes = {file: file.path.stat().st_size for file in files}
@@ -133,19 +132,24 @@ def _nothing_to_see(videos: str | Path, skipped: Sequence[Finding]) -> FeatureEr
     )
 
 
-def _durations(files: Sequence[VideoFile]) -> tuple[dict[VideoFile, float], list[Finding]]:
+def _durations(
+    files: Sequence[VideoFile], settings: ExtractSettings
+) -> tuple[dict[VideoFile, float], list[Finding]]:
     """Seconds of some of the videos, as their headers say; those that do not open."""
+    some = files[:: max(1, len(files) // _PROBED)]
+    by_path = {str(file.path): file for file in some}
+    requests = [Request(path, str(settings.fps), settings.most, headers=True) for path in by_path]
     found: dict[VideoFile, float] = {}
     skipped = []
-    for file in files[:: max(1, len(files) // _PROBED)]:
-        try:
-            with open_video(file.path) as video:
-                facts = video.facts
-        except FeatureError as error:
-            skipped.append(Finding.of(error, file.video))
-            continue
-        frames_s = (facts.frames or 0) / (facts.rate or 25.0)
-        found[file] = facts.duration_s or facts.container_s or frames_s or 1.0
+    with DecoderPool(1, settings.limits) as pool:  # a hostile header must not end us
+        for request, message, _ in pool.answers(requests):
+            file = by_path[request.path]
+            if message["kind"] == "fault":
+                skipped.append(Finding.of(fault_of(message), file.video))
+            elif message["kind"] == "end":
+                counted = (message["frames"] or 0) / (message["rate"] or 25.0)
+                known = message["duration_s"] or message["container_s"] or counted
+                found[file] = known or 1.0
     return found, skipped
 
 

@@ -26,10 +26,7 @@ def made_with(device: torch.device, batch: int) -> dict[str, str]:
     Returns:
         Package -> version, of those that are installed; FFmpeg's libavcodec and Python too.
     """
-    import torch
-
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    found = {"device": name, "batch": str(batch), "python": platform.python_version()}
+    found = {"device": _name_of(device), "batch": str(batch), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
@@ -40,3 +37,15 @@ def made_with(device: torch.device, batch: int) -> dict[str, str]:
 
         found["libavcodec"] = ".".join(str(part) for part in av.library_versions["libavcodec"])
     return found
+
+
+def _name_of(device: torch.device) -> str:
+    """The GPU; or of a CPU what sums are split by: its vectors and the number of threads."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        vectors = torch.backends.cpu.get_cpu_capability()
+        return f"cpu, {vectors}, threads: {torch.get_num_threads()}"
+    return device.type
