@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test fast lint bench wheel clean
+.PHONY: help setup demo test fast lint chaos bench wheel clean
 
 help:  ## show these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,9 @@ test: lint  ## lint, types, all tests and doctests
 
 fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
 	$(BIN)/pytest -q -m "not slow"
+
+chaos: $(VENV)/.dev  ## kill an extraction twenty times at random; the store must end in the same bytes
+	WTAL_KILLS=20 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
 
 bench: $(VENV)/.dev  ## the timed pieces, beside what they are compared with
 	$(BIN)/wtal bench
