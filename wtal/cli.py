@@ -537,7 +537,8 @@ def bench(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help="help, localize, nms, lengths, memory, step, eval; none: all of these. "
+            help="help, localize, nms, eval, kmeans, denoise, lengths, memory, step, encoders, "
+            "extract, motion, video-memory; none: all of these. "
             "Or ablation, with options of its own: a grid of configs over seeds."
         ),
     ] = None,

@@ -23,9 +23,11 @@ CONVOLUTIONS = ("conv1", "conv2")
 
 
 STARTS_PROCESSES = ("eval", "memory", "step")
+OF_VIDEOS = ("extract", "motion", "video-memory")  # see test_bench_extraction.py
 BY_PIECE = [
     pytest.param(name, marks=[pytest.mark.slow] if name in STARTS_PROCESSES else [])
     for name in bench.PIECES
+    if name not in OF_VIDEOS
 ]
 
 

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from wtal.bench import denoising, evaluation, kmeans, lengths, localize, memory, nms, startup, step
+from wtal.bench import (
+    denoising,
+    encoders,
+    evaluation,
+    extraction,
+    kmeans,
+    lengths,
+    localize,
+    memory,
+    motion,
+    nms,
+    startup,
+    step,
+    video_memory,
+)
 from wtal.bench.rows import HEADER, Plan, Row, line, machine_and_versions, write_rows
 from wtal.errors import WtalError
 
@@ -24,6 +38,10 @@ PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "lengths": lengths.measure,
     "memory": memory.measure,
     "step": step.measure,
+    "encoders": encoders.measure,
+    "extract": extraction.measure,
+    "motion": motion.measure,
+    "video-memory": video_memory.measure,
 }
 
 
