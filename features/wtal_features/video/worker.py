@@ -10,6 +10,7 @@ decoder is ready.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -214,6 +215,7 @@ def main() -> int:
     _widen(answers)
     load_av()
     _one_thread()
+    gc.freeze()  # what was imported stays; it need not be looked through again and again
     limit_memory(float(sys.argv[1]))
     try:
         send(answers, {"kind": "alive"})  # from here on silence counts
