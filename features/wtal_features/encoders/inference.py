@@ -40,8 +40,8 @@ def without_norms(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 def layout(device: torch.device) -> torch.memory_format:
     """The order in memory in which clips and weights are convolved fastest.
 
-    On CPUs channels last takes .6 to .8 of the time of channels first in float32, and .4 to .8 in
-    bfloat16 (docs/benchmarks/extraction.md). On GPUs cuDNN reorders by itself.
+    On CPUs channels last and no norms take .5 to .8 of the time of a network as written in float32,
+    and .3 to .7 in bfloat16 (docs/benchmarks/extraction.md). On GPUs cuDNN reorders by itself.
     """
     return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
 
