@@ -94,14 +94,30 @@ def prepare_motion(map_hw2: NDArray[np.float32], preprocess: Preprocess) -> NDAr
     return _geometric(map_hw2, preprocess, _resized_motion).astype(np.float16)
 
 
-def _geometric(image_HWC: NDArray[Any], preprocess: Preprocess, resized: Resize) -> NDArray[Any]:
+def resized(image_HWC: NDArray[Any], size_hw: tuple[int, int]) -> NDArray[Any]:
+    """Resize a whole frame or map, bilinearly and antialiased, as `prepare_frame` does it.
+
+    Args:
+        image_HWC: (H, W, C) uint8 or float32.
+        size_hw: The new height and width, in pixels.
+
+    Returns:
+        (h, w, C) of the same type, C order; the image itself where it has that size.
+    """
+    if image_HWC.shape[:2] == size_hw:
+        return np.ascontiguousarray(image_HWC)
+    x_1CHW = _interpolated(_as_batch(image_HWC), size_hw, "bilinear", True)
+    return np.ascontiguousarray(_as_image(x_1CHW))
+
+
+def _geometric(image_HWC: NDArray[Any], preprocess: Preprocess, resize: Resize) -> NDArray[Any]:
     """Short side, centre crop, and the second resize where one is asked for."""
     height, width, _ = image_HWC.shape
     resized_h, resized_w, top, left = geometry(height, width, preprocess)
     crop, size = preprocess.crop, preprocess.size
-    image_HWC = resized(image_HWC, (resized_h, resized_w), preprocess)
+    image_HWC = resize(image_HWC, (resized_h, resized_w), preprocess)
     image_HWC = image_HWC[top : top + crop, left : left + crop]
-    return np.ascontiguousarray(resized(image_HWC, (size, size), preprocess))
+    return np.ascontiguousarray(resize(image_HWC, (size, size), preprocess))
 
 
 def _resized_colour(

@@ -23,16 +23,16 @@ from tests.features.videos import number_of, numbered, panned, write_video
 from wtal_features.clips import Preprocess
 from wtal_features.errors import FeatureError
 from wtal_features.extraction.settings import MotionSettings
-from wtal_features.preprocess import prepare_frame
+from wtal_features.preprocess import prepare_frame, resized
 from wtal_features.pretraining import clipbuild, clipchildren
 from wtal_features.pretraining.clipbuild import ClipReport, Expected, build_clip_store
 from wtal_features.pretraining.clipchildren import Children
 from wtal_features.pretraining.clipsettings import ClipSettings, clip_key, shrunk_size
 from wtal_features.pretraining.clipstore import ClipStore
-from wtal_features.pretraining.clipworker import ShrinkRequest, quantized, resized, serve
+from wtal_features.pretraining.clipworker import ShrinkRequest, quantized, serve
 from wtal_features.pretraining.clipwriter import ClipSink, find_video, new_video, write_manifest
+from wtal_features.video.decoder import fault_of
 from wtal_features.video.limits import Limits
-from wtal_features.video.pool import fault_of
 from wtal_features.video.wire import Array, Message, receive, send
 
 ASKED: list[str] = []  # videos that were decoded in this process

@@ -20,8 +20,9 @@ from tests.features.videos import number_of, numbered, panned, write_video
 from wtal_features.clips import ClipSpec, Preprocess
 from wtal_features.errors import FeatureError
 from wtal_features.video.container import open_video
+from wtal_features.video.decoder import fault_of
 from wtal_features.video.limits import Limits
-from wtal_features.video.pool import Answer, DecoderPool, default_workers, fault_of
+from wtal_features.video.pool import Answer, DecoderPool, default_workers
 from wtal_features.video.windows import ClipPlan, dense_plan, window_plan
 from wtal_features.video.worker import Request, cut
 

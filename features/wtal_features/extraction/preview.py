@@ -17,7 +17,8 @@ from wtal_features.extraction.needs import check_installed
 from wtal_features.extraction.run import plan_of
 from wtal_features.extraction.settings import ExtractSettings
 from wtal_features.shards import Shard
-from wtal_features.video.pool import DecoderPool, default_workers, fault_of
+from wtal_features.video.decoder import fault_of
+from wtal_features.video.pool import DecoderPool, default_workers
 from wtal_features.video.windows import ClipPlan
 from wtal_features.video.worker import Request
 

@@ -23,7 +23,8 @@ from wtal_features.extraction.listing import VideoFile
 from wtal_features.extraction.report import ExtractionReport
 from wtal_features.extraction.settings import ExtractSettings
 from wtal_features.extraction.sources import Sources
-from wtal_features.video.pool import Answer, DecoderPool, default_workers, fault_of
+from wtal_features.video.decoder import fault_of
+from wtal_features.video.pool import Answer, DecoderPool, default_workers
 from wtal_features.video.windows import ClipPlan, dense_plan, positions, snippets_of, window_plan
 from wtal_features.video.wire import Message
 from wtal_features.video.worker import Request

@@ -10,8 +10,9 @@ from pathlib import Path
 from wtal_features.errors import Finding
 from wtal_features.extraction.listing import EXTENSIONS, list_videos, some
 from wtal_features.extraction.preview import duration
+from wtal_features.video.decoder import fault_of
 from wtal_features.video.limits import Limits
-from wtal_features.video.pool import DecoderPool, default_workers, fault_of
+from wtal_features.video.pool import DecoderPool, default_workers
 from wtal_features.video.wire import Message
 from wtal_features.video.worker import Request
 

@@ -20,7 +20,7 @@ from wtal_features.motion.cache import CachedMaps, MotionCache, MotionSink, moti
 from wtal_features.motion.flow import load_cv2
 from wtal_features.motion.source import MotionView, VectorView, View, motion_view
 from wtal_features.motion.usable import why_no_vectors
-from wtal_features.motion.vectors import ask_for_vectors
+from wtal_features.motion.vectors import Map, ask_for_vectors
 from wtal_features.preprocess import prepare_motion
 from wtal_features.video.clipper import Picture
 from wtal_features.video.container import OpenVideo, open_video
@@ -125,6 +125,11 @@ class MotionFrames:
         if self._sink is not None:
             self._sink.append(self._map.astype(np.float32), len(cells))
         return None
+
+    def latest(self) -> Map:
+        """(H', W', 2) float32: the map of the frame that was taken last, which fills a cell."""
+        assert self._map is not None
+        return self._map.astype(np.float32)
 
     def of(self, decoded: Decoded, preprocess: Preprocess) -> Callable[[], Picture]:
         """Prepares the map of the frame that was taken last."""

@@ -1,18 +1,14 @@
 """A process that decodes one video after another and sends their frames, shrunk but uncut.
 
-`python -P -m wtal_features.pretraining.clipworker MEMORY_GB`: requests come on stdin, answers go
-to stdout, both as `video.wire` messages. Whatever a file does to FFmpeg, it does it here.
-
+`python -P -m wtal_features.pretraining.clipworker MEMORY_GB`, served as `video.serving` says.
 Answers to a request: `frame` for each decoded frame that the grid keeps, and a `motion` after each
-where that was asked for; `alive` meanwhile; then one `end` or one `fault`. The first `alive` comes
-unasked, when the process is ready.
+where that was asked for; `alive` meanwhile; then one `end` or one `fault`.
 
 Legend: H x W pixels of a shrunk frame, H' x W' cells of a map of motion.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,16 +19,15 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from wtal_features.errors import FeatureError
 from wtal_features.motion.frames import MotionFrames, Wish
 from wtal_features.motion.vectors import is_intra
+from wtal_features.preprocess import resized
 from wtal_features.pretraining.clipsettings import STEPS, shrunk_size
 from wtal_features.video.container import OpenVideo, load_av, open_video
 from wtal_features.video.frames import Decoded, FrameReader, to_rgb
 from wtal_features.video.grid import Grid, on_grid
-from wtal_features.video.limits import limit_memory
-from wtal_features.video.wire import Array, Message, WireError, receive, send
-from wtal_features.video.worker import Send
+from wtal_features.video.serving import Send, answer_all, main
+from wtal_features.video.wire import Message
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def shrink(request: ShrinkRequest, reply: Send) -> Message:
             reply({"kind": "frame", "times": len(cells), "intra": intra}, colour(decoded))
             if motion is not None:
                 # As unsigned bytes: the wire knows no int8.
-                reply({"kind": "motion"}, motion.latest(request).view(np.uint8))
+                reply({"kind": "motion"}, _small_map(motion, request).view(np.uint8))
             intra = False
         return _end(reader)
 
@@ -126,43 +121,17 @@ class _Colour:
         return small
 
 
-class _Maps(MotionFrames):
-    """The motion of a video, uncut."""
-
-    def latest(self, request: ShrinkRequest) -> npt.NDArray[np.int8]:
-        """(H', W', 2): the map of the frame that was taken last, which fills a cell."""
-        assert self._map is not None
-        map_HW2 = self._map.astype(np.float32)
-        height, width, _ = map_HW2.shape
-        size = shrunk_size(height, width, request.motion_side)
-        return quantized(resized(map_HW2, size), request.motion_range_px)
+def _small_map(motion: MotionFrames, request: ShrinkRequest) -> npt.NDArray[np.int8]:
+    """(H', W', 2): the map of the frame that was taken last, which fills a cell."""
+    map_HW2 = motion.latest()
+    height, width, _ = map_HW2.shape
+    size = shrunk_size(height, width, request.motion_side)
+    return quantized(resized(map_HW2, size), request.motion_range_px)
 
 
-def _motion(request: ShrinkRequest, video: OpenVideo, reply: Send) -> _Maps:
+def _motion(request: ShrinkRequest, video: OpenVideo, reply: Send) -> MotionFrames:
     wish = Wish(fps=Fraction(request.fps), partial=request.partial, **request.motion or {})
-    return _Maps(video, wish, lambda: reply({"kind": "alive"}, None))
-
-
-def resized(image_HWC: npt.NDArray[Any], size_hw: tuple[int, int]) -> npt.NDArray[Any]:
-    """Bilinear and antialiased; uint8 stays within one level of what Pillow makes.
-
-    Args:
-        image_HWC: (H, W, C) uint8 or float32, C order.
-        size_hw: The new height and width, in pixels.
-
-    Returns:
-        (h, w, C) of the same type, C order; the image itself where it has that size.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    if image_HWC.shape[:2] == size_hw:
-        return np.ascontiguousarray(image_HWC)
-    # Channels last, as the memory has it: the fastest layout.
-    x_1CHW = torch.from_numpy(np.require(image_HWC, requirements=["C", "W"]))[None]
-    x_1CHW = x_1CHW.permute(0, 3, 1, 2)
-    x_1CHW = F.interpolate(x_1CHW, size_hw, mode="bilinear", align_corners=False, antialias=True)
-    return np.ascontiguousarray(x_1CHW[0].permute(1, 2, 0).numpy())
+    return MotionFrames(video, wish, lambda: reply({"kind": "alive"}, None))
 
 
 def quantized(map_HW2: npt.NDArray[np.float32], range_px: float) -> npt.NDArray[np.int8]:
@@ -179,45 +148,12 @@ def quantized(map_HW2: npt.NDArray[np.float32], range_px: float) -> npt.NDArray[
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until the other side closes."""
-
-    def reply(head: Mapping[str, object], array: Array | None = None) -> None:
-        send(answers, head, array)
-
-    while (message := receive(requests)) is not None:
-        request = ShrinkRequest(**message[0])
-        try:
-            reply(shrink(request, reply))
-        except FeatureError as error:
-            reply(_fault(error))
-        except Exception as error:
-            # Torch and OpenCV have no class of their own for a lack of memory.
-            if not isinstance(error, MemoryError) and "allocate" not in str(error):
-                raise
-            problem = f"{request.path} needs more memory than one video may take."
-            cure = "Scale it down first, or raise --memory-gb."
-            reply(_fault(FeatureError(problem, cure, code="too-large")))
+    answer_all(requests, answers, _shrink)
 
 
-def _fault(error: FeatureError) -> Message:
-    return {"kind": "fault", "code": error.code, "problem": error.problem, "cure": error.cure}
-
-
-def main() -> int:
-    """Serve on stdin and stdout until the parent closes them or is gone."""
-    import torch
-
-    answers = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
-    os.dup2(2, 1)  # whatever prints must not spoil the messages
-    load_av()
-    torch.set_num_threads(1)  # there are as many of us as cores
-    limit_memory(float(sys.argv[1]))
-    try:
-        send(answers, {"kind": "alive"})  # from here on silence counts
-        serve(sys.stdin.buffer, answers)
-    except (BrokenPipeError, WireError):  # the parent was killed
-        os._exit(1)
-    return 0
+def _shrink(fields: Message, reply: Send) -> Message:
+    return shrink(ShrinkRequest(**fields), reply)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(_shrink))

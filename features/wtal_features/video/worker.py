@@ -1,42 +1,32 @@
 """A decoder in a process of its own: one request after another, clips out.
 
-`python -P -m wtal_features.video.worker MEMORY_GB`: requests come on stdin, answers go to stdout,
-both as `wire` messages. Whatever a file does to FFmpeg, it does it here.
-
-Answers to a request, in this order: any number of `clip` (stream, j, the array) and `alive`, then
-one `end` with what is known of the video, or one `fault`. The first `alive` comes unasked, when the
-decoder is ready.
+`python -P -m wtal_features.video.worker MEMORY_GB`, served as `serving` says. Whatever a file does
+to FFmpeg, it does it here. Answers to a request, in this order: any number of `clip` (stream, j,
+the array) and `alive`, then one `end` with what is known of the video, or one `fault`.
 """
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import IO, Any
 
 from wtal_features.clips import ClipSpec, Preprocess
-from wtal_features.errors import FeatureError
 from wtal_features.motion.frames import MotionFrames, Wish
 from wtal_features.video.clipper import Clip, Clipper
-from wtal_features.video.container import OpenVideo, load_av, open_video
+from wtal_features.video.container import OpenVideo, open_video
 from wtal_features.video.frames import FrameReader
 from wtal_features.video.grid import Grid, on_grid
-from wtal_features.video.limits import limit_memory
+from wtal_features.video.serving import Send, answer_all, main
 from wtal_features.video.views import ColourView
 from wtal_features.video.windows import ClipPlan
-from wtal_features.video.wire import Array, Message, WireError, receive, send
+from wtal_features.video.wire import Message
 
 _BEAT_S = 1.0
-_PIPE_BYTES = 1 << 20
-_F_SETPIPE_SZ = 1031  # Linux; fcntl names it from Python 3.10 on, elsewhere it does not exist
-
-Send = Callable[[Mapping[str, object], Array | None], None]
 
 
 @dataclass(frozen=True)
@@ -78,31 +68,11 @@ def _plan(fields: Message) -> ClipPlan:
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until the other side closes."""
-
-    def reply(head: Mapping[str, object], array: Array | None = None) -> None:
-        send(answers, head, array)
-
-    while (message := receive(requests)) is not None:
-        request = Request.parse(message[0])
-        try:
-            reply(cut(request, reply))
-        except FeatureError as error:
-            reply(_fault(error))
-        except Exception as error:
-            if not _lacks_memory(error):
-                raise
-            problem = f"{request.path} needs more memory than one video may take."
-            cure = "Scale it down first, or raise --memory-gb."
-            reply(_fault(FeatureError(problem, cure, code="too-large")))
+    answer_all(requests, answers, _cut)
 
 
-def _lacks_memory(error: Exception) -> bool:
-    """Torch and OpenCV have no class of their own for it."""
-    return isinstance(error, MemoryError) or "allocate" in str(error)
-
-
-def _fault(error: FeatureError) -> Message:
-    return {"kind": "fault", "code": error.code, "problem": error.problem, "cure": error.cure}
+def _cut(fields: Message, reply: Send) -> Message:
+    return cut(Request.parse(fields), reply)
 
 
 def cut(request: Request, reply: Send) -> Message:
@@ -198,39 +168,5 @@ def _end(video: OpenVideo, reader: FrameReader, grid: Grid) -> Message:
     return end
 
 
-def _widen(pipe: IO[bytes]) -> None:
-    """Let a whole clip fit into the pipe, where the system can: fewer turns between processes."""
-    try:
-        import fcntl
-
-        fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
-    except (ImportError, OSError):
-        return
-
-
-def main() -> int:
-    """Serve on stdin and stdout until the parent closes them or is gone."""
-    answers = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
-    os.dup2(2, 1)  # whatever prints must not spoil the messages
-    _widen(answers)
-    load_av()
-    _one_thread()
-    gc.freeze()  # what was imported stays; it need not be looked through again and again
-    limit_memory(float(sys.argv[1]))
-    try:
-        send(answers, {"kind": "alive"})  # from here on silence counts
-        serve(sys.stdin.buffer, answers)
-    except (BrokenPipeError, WireError):  # the parent was killed
-        os._exit(1)
-    return 0
-
-
-def _one_thread() -> None:
-    """There are as many decoders as cores; each keeps to one."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(_cut))
