@@ -33,12 +33,12 @@ X265 = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3"}
 class Read:
     """Everything about one file."""
 
-    def __init__(self, path: Path, *, partial: bool = False, threads: bool = False) -> None:
+    def __init__(self, path: Path, *, partial: bool = False) -> None:
         from av.video.reformatter import VideoReformatter
 
         reformatter = VideoReformatter()
         with open_video(path) as video:
-            self.reader = FrameReader(video, partial=partial, threads=threads)
+            self.reader = FrameReader(video, partial=partial)
             self.cells: list[int] = []  # for each grid frame the picture that it shows
             self.times: list[Fraction] = []
             self.pictures: list[NDArray[np.uint8]] = []
@@ -268,13 +268,6 @@ def test_a_rate_is_steady_if_only_rounding_disturbs_it(tmp_path: Path) -> None:
         write_video(path, numbered(30), times_s=milliseconds(30))
         assert not Read(path).reader.steady
     assert Read(write_video(tmp_path / "one.mp4", numbered(1))).reader.steady
-
-
-def test_several_cores_give_the_same_frames(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4", numbered(40), options=B_FRAMES)
-    one, many = Read(path), Read(path, threads=True)
-    assert one.times == many.times
-    assert all(np.array_equal(a, b) for a, b in zip(one.pictures, many.pictures, strict=True))
 
 
 # Pixels ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wtal_features.errors import FeatureError
-from wtal_features.motion.flow import FLOWS, Dis, DisPreset, FlowView
+from wtal_features.motion.flow import FLOWS, FlowView
 from wtal_features.motion.vectors import CELL, Map, dense_map, vectors_of
 from wtal_features.video.frames import Decoded
 
@@ -71,33 +71,24 @@ class VectorView:
         return dense_map(vectors_of(frame), frame.height, frame.width) * self._scale
 
 
-def motion_view(
-    method: str,
-    *,
-    short_side: int = 256,
-    dis_preset: DisPreset = "fast",
-    vector_scale: tuple[float, float] = (1.0, 1.0),
-) -> View:
+def motion_view(method: str, *, short_side: int = 256) -> View:
     """A view of one video by name.
 
     Args:
         method: `tvl1`, `farneback`, `dis` or `mv`.
         short_side: Flow is computed at this size at most, px.
-        dis_preset: Of `dis`.
-        vector_scale: Of `mv`, where the vectors are those of a smaller copy: see `VectorView`.
 
     Raises:
         FeatureError: If the name is unknown, or OpenCV lacks what the method needs.
     """
     if method == "mv":
-        return VectorView(vector_scale)
+        return VectorView()
     if method not in FLOWS:
         raise FeatureError(
             f"There is no source of motion {method!r}; expected {', '.join(MOTION_SOURCES)}.",
             code="option",
         )
-    flow = FLOWS[method]
-    return FlowView(Dis(dis_preset) if flow is Dis else flow(), short_side)
+    return FlowView(FLOWS[method](), short_side)
 
 
 class MotionView:

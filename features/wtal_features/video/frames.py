@@ -76,12 +76,11 @@ class FrameReader:
         fault: Why decoding stopped early; None where it did not, or where it raised.
     """
 
-    def __init__(self, video: OpenVideo, *, threads: bool = False, partial: bool = False) -> None:
+    def __init__(self, video: OpenVideo, *, partial: bool = False) -> None:
         """Prepare to decode.
 
         Args:
             video: An open file, from its beginning.
-            threads: Use several cores; for when nothing else keeps them busy.
             partial: Take a file that is cut short for what is there, and keep the `fault`.
         """
         self.video, self.partial = video, partial
@@ -97,7 +96,7 @@ class FrameReader:
         # AVI stores no times of display, and FFmpeg's guess is wrong for H.264 with B-frames; the
         # n-th frame that comes out belongs to the n-th time of coding.
         self._by_coding = video.facts.format == "avi"
-        video.stream.thread_type = "AUTO" if threads else "NONE"
+        video.stream.thread_type = "NONE"  # there are as many decoders as cores
 
     def __iter__(self) -> Iterator[Decoded]:
         """Decode every frame.
