@@ -1,6 +1,7 @@
 """The same contrastive steps, by one process or by several that share each batch.
 
-A process of its own: `python -m tests.features.contrasting FOLDER RANK SIZE` writes FOLDER/RANK.pt.
+A process of its own: `python -m tests.features.contrasting FOLDER PORT RANK SIZE` writes
+FOLDER/RANK.pt.
 """
 
 import sys
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from tests.group import join, leave
 from wtal_features.contrast.infonce import infonce, queue_logits
 from wtal_features.contrast.momentum import key_copy, step_keys
 from wtal_features.contrast.nt_xent import nt_xent
@@ -91,10 +93,8 @@ def in_batch(rank: int, size: int) -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    store = f"file://{folder.as_posix()}/store"
-    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
+    folder, (rank, size) = Path(sys.argv[1]), join(*sys.argv[2:])
     torch.save(
         {"pretrain": pretrain(rank, size), "in_batch": in_batch(rank, size)}, folder / f"{rank}.pt"
     )
-    distributed.destroy_process_group()
+    leave()

@@ -1,16 +1,13 @@
 """Two processes that share a batch do what one does with all of it."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.features.contrasting import in_batch, pretrain
+from tests.group import run_group
 from wtal_features.contrast.processes import gather_rows, own_rows, rank_and_size
 
 Found = list[Mapping[str, Mapping[str, Tensor]]]
@@ -20,13 +17,7 @@ Found = list[Mapping[str, Mapping[str, Tensor]]]
 def two(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "tests.features.contrasting", str(folder)]
-    root = Path(__file__).parents[2]
-    processes = [
-        subprocess.Popen([*command, str(rank), "2"], env=environment, cwd=root) for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    run_group(["-m", "tests.features.contrasting", str(folder)])
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

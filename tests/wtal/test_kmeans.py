@@ -1,7 +1,5 @@
 """K-Means against scikit-learn, faiss, brute force and itself, and on data that has no clusters."""
 
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.group import run_group
 from wtal import kmeans
 from wtal.bench import kmeans as bench
 from wtal.bench.rows import Plan
@@ -467,18 +466,17 @@ def test_a_fault_of_one_process_stops_all_of_them() -> None:
 
 GLOO = """
 import sys, torch
-from torch import distributed
+from tests.group import join, leave
+from tests.group import run_group
 from wtal import kmeans
 torch.set_num_threads(1)
-folder, rank = sys.argv[1], int(sys.argv[2])
-store = f"file://{folder}/store"
-distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+folder, (rank, _) = sys.argv[1], join(*sys.argv[2:])
 data = torch.load(f"{folder}/data.pt")
 mine = slice(0, 700) if rank == 0 else slice(700, None)
 reduce = kmeans.AllReduce()
 results = [kmeans.fit(data["x"][mine], 12, reduce=reduce, **case) for case in data["cases"]]
 torch.save([tuple(result) for result in results], f"{folder}/{rank}.pt")
-distributed.destroy_process_group()
+leave()
 """
 
 
@@ -486,12 +484,7 @@ distributed.destroy_process_group()
 def test_two_processes_of_torch_distributed_find_what_one_finds(tmp_path: Path) -> None:
     x_Nd = blobs(N=2000)[0]
     torch.save({"x": x_Nd, "cases": list(CASES.values())}, tmp_path / "data.pt")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", GLOO, str(tmp_path), str(rank)], env=environment)
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    run_group(["-c", GLOO, str(tmp_path)])
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for case, *parts in zip(CASES.values(), *both, strict=True):
         one = kmeans.fit(x_Nd, 12, **case)
