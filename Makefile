@@ -30,7 +30,7 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/mypy wtal features eval tests
 
 test: lint  ## lint, types, all tests and doctests
-	$(BIN)/pytest --doctest-modules --cov --cov-report=term:skip-covered wtal features eval tests
+	$(BIN)/pytest -n auto --doctest-modules --cov --cov-report=term:skip-covered wtal features eval tests
 
 fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
 	$(BIN)/pytest -q -m "not slow"

@@ -21,6 +21,13 @@ SURFACE = {
     | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
     | {"motion", "reencode", "cache", "batch", "workers", "timeout", "memory_gb", "max_hours"}
     | {"preview", "device", "keep_going", "quiet", "verbose"},
+    "probe": {"videos", "labels", "train", "test", "clips", "fps", "short_side", "motion"}
+    | {"encoder", "linear", "finetune", "seeds", "override", "batch", "json_file", "device"}
+    | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
+    | {"keep_going", "quiet", "verbose"},
+    "pretrain": {"method", "videos", "out", "config", "override", "tags", "annotations", "subset"}
+    | {"clips", "fps", "motion", "partial", "workers", "resume"}
+    | {"device", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},
     "inspect": INPUT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
     from wtal_features import FeatureStore
+    from wtal_features.methods.loop import Progress
     from wtal_features.shards import Shard
 
 app = typer.Typer(
@@ -444,6 +445,89 @@ def extract(
         _finish(faults, keep_going, verbose)
 
 
+@app.command(
+    epilog="Example: wtal pretrain cvrl videos --out cvrl.safetensors -o network.width=.5; "
+    "torchrun --nproc-per-node 4 -m wtal pretrain coclr videos --out coclr.safetensors"
+)
+def pretrain(
+    method: Annotated[str, typer.Argument(help="infonce, ubernce, coclr, cvrl or cmd.")],
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or a clip store.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The .safetensors file to write; its run lies beside it.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file; default: as published.")
+    ] = None,
+    override: Override = None,
+    tags: Tags = None,
+    annotations: Annotations = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="Only this subset of the tags or annotations.")
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Clip store to make or complete; default: in the run."),
+    ] = None,
+    fps: Annotated[str, typer.Option("--fps", help="Frames per second of the grid.")] = "25",
+    motion: Annotated[
+        str, typer.Option("--motion", help="Of methods that see it: dis, farneback, tvl1 or mv.")
+    ] = "dis",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Keep what is there of videos that are cut short.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that decode; 0: one per core.")
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue after the last checkpoint.")
+    ] = False,
+    device: Device = "auto",
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train an encoder on videos without labels (ubernce: with tags).
+
+    Videos are decoded once, small, into a clip store. `-o` overrides keys of the method:
+    network.width, clips.size, optim.steps, run.seed, ...; config.json of the run lists all.
+    """
+    with _problems(debug):
+        from wtal.pretrain import Words, run
+        from wtal.processes import leads
+
+        quiet = quiet or not leads()
+        words = Words(
+            method=method,
+            out=out,
+            config=config,
+            overrides=tuple(override or ()),
+            tags=tags,
+            annotations=annotations,
+            subset=subset,
+            clips=clips,
+            fps=fps,
+            motion=motion,
+            partial=partial,
+            workers=workers,
+        )
+        where = _device(device, quiet)
+        with _counter("decoding", quiet) as decoding, _steps(quiet) as training:
+            outcome = run(
+                *(videos, words, where),
+                resume=resume,
+                say=lambda text: _say(text, quiet),
+                decoding=decoding,
+                training=training,
+            )
+        for line in outcome.lines():
+            _say(line, quiet)
+        faults = {finding.where: f"{finding.message} {finding.cure}" for finding in outcome.skipped}
+        _finish(faults, keep_going, verbose)
+        if outcome.result.interrupted:
+            raise typer.Exit(1)
+
+
 @app.command(epilog="Example: wtal convert I3D-features/ --out store --fps 25 --stride 16")
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder or file in one of the field's layouts.")],
@@ -496,6 +580,140 @@ def convert(
         _say(f"{report.out} ({report.kind}): {counts}", quiet)
         faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
         _finish(faults, keep_going, verbose)
+
+
+@app.command(
+    epilog="Example: wtal probe videos --encoder s3d.safetensors --encoder coclr:rgb.pth.tar "
+    "--labels annotations.json --clips videos.clips"
+)
+def probe(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or of clips kept by --clips.")],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            "--labels",
+            help="ActivityNet JSON, or CSV with the columns video,label,start,end,subset.",
+        ),
+    ],
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="[NAME=]E",
+            help="As for wtal extract, or colour-histogram or motion-histogram; several: a row "
+            "each, called NAME.",
+        ),
+    ] = None,
+    train: Annotated[str, typer.Option("--train", help="Subset to learn from.")] = "training",
+    test: Annotated[str, typer.Option("--test", help="Subset to be tested on.")] = "test",
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Folder that keeps small frames of the videos, made once."),
+    ] = None,
+    fps: Annotated[
+        str | None, typer.Option("--fps", help="Of the frames that are kept; else 25.")
+    ] = None,
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", min=1, help="Likewise, in px; else 128.")
+    ] = None,
+    motion: Annotated[
+        str | None,
+        typer.Option(
+            "--motion",
+            help="Kept beside them: dis, farneback, tvl1 or mv; else dis if an encoder sees it.",
+        ),
+    ] = None,
+    linear: Annotated[
+        bool, typer.Option("--linear/--no-linear", help="Linear probe on frozen features.")
+    ] = True,
+    finetune: Annotated[
+        bool, typer.Option("--finetune", help="Train the whole network on the labels, too.")
+    ] = False,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Of probe and fine-tuning; mean and sd are shown.")
+    ] = "0,1,2,3,4",
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-o",
+            metavar="A.B=VALUE",
+            help="Such as linear.lr=0.1, finetune.epochs=50 or finetune.flip=false.",
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Frames of a clip; else the encoder's.")
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, help="Grid frames from one to the next.")
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option("--width", help="Of an untrained network: .25 is a quarter.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=8, help="Of an untrained network: px it sees.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of an untrained network's weights.")
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option("--pooling", help="Of a hub model: cls, cls+patches or projection."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Of a hub model: branch, tag or commit.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, float32, bfloat16 or float16.")
+    ] = "auto",
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Windows of a clip encoded at a time.")
+    ] = 8,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure as JSON.")
+    ] = None,
+    device: Device = "auto",
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Measure encoders on labelled clips: retrieval, linear probe, fine-tuning."""
+    with _problems(debug):
+        from wtal.probe import Words, run
+
+        words = Words(
+            encoders=tuple(encoder or ()),
+            labels=labels,
+            train=train,
+            test=test,
+            clips=clips,
+            fps=fps,
+            short_side=short_side,
+            motion=motion,
+            linear=linear,
+            finetune=finetune,
+            seeds=tuple(_seeds(seeds)),
+            overrides=tuple(override or ()),
+            frames=frames,
+            every=every,
+            width=width,
+            size=size,
+            seed=seed,
+            pooling=pooling,
+            revision=revision,
+            precision=precision,
+            batch=batch,
+        )
+        faults = run(
+            *(videos, words, _device(device, quiet)),
+            json_file=json_file,
+            bar=lambda title, unit: _counter(title, quiet, unit),
+            say=lambda text: _say(text, quiet),
+            warn=_once(quiet),
+            show=lambda line: print(line, flush=True),
+        )
+        _finish(dict(faults), keep_going, verbose)
 
 
 @app.command(epilog="Example: wtal demo --out demo")
@@ -648,15 +866,35 @@ def look_into(
 
 
 @contextmanager
-def _counter(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def _counter(title: str, quiet: bool, unit: str = "video") -> Iterator[Callable[[int, int], None]]:
     """A progress bar for functions that tell (done, total); silent when not a terminal."""
     from tqdm import tqdm
 
-    with tqdm(desc=title, unit="video", disable=quiet or None) as bar:
+    with tqdm(desc=title, unit=unit, disable=quiet or None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+
+        yield progress
+
+
+@contextmanager
+def _steps(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar of the steps of a pre-training, with stage and loss; there from the first."""
+    from tqdm import tqdm
+
+    with ExitStack() as at_end:
+        bars: list[Any] = []
+
+        def progress(at: Progress) -> None:
+            if not bars:
+                bar = tqdm(total=at.total, initial=at.done - 1, unit="step", disable=quiet or None)
+                bars.append(at_end.enter_context(bar))
+            bars[0].set_description(at.stage, refresh=False)
+            if "loss" in at.figures:
+                bars[0].set_postfix(loss=f"{at.figures['loss']:.4f}", refresh=False)
+            bars[0].update(at.done - bars[0].n)
 
         yield progress
 

@@ -59,6 +59,31 @@ def load_config(
         WtalError: unreadable file, unknown key (names the nearest), wrong type, value out of range,
             an override that nothing reads.
     """
+    config, places = read_config(Config(), path, overrides)
+    if not allow_idle:
+        refuse_idle(config, places, NEEDS)
+    return config
+
+
+T = TypeVar("T")
+
+
+def read_config(
+    default: T, path: Path | None, overrides: typing.Sequence[str]
+) -> tuple[T, Mapping[str, str]]:
+    """A YAML file over the values of a dataclass of dataclasses, then `a.b=value` overrides.
+
+    Args:
+        default: what is not said stays as it is here.
+        path: a file; None: nothing.
+        overrides: the later one wins.
+
+    Returns:
+        The config, and the keys that were overridden, each with its override.
+
+    Raises:
+        WtalError: as `load_config`.
+    """
     tree = {} if path is None else read_yaml(path)
     places = {_override(tree, text): f"-o {text}" for text in overrides}
 
@@ -68,10 +93,7 @@ def load_config(
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
         return next((places[part] for part in around if part in places), str(path))
 
-    config = _build(Config, tree, where, "")
-    if not allow_idle:
-        _refuse_idle(config, places)
-    return config
+    return _build(default, tree, where, "", type(default)), places
 
 
 # Keys that only one choice of another key reads.
@@ -83,10 +105,21 @@ NEEDS = {
 }
 
 
-def _refuse_idle(config: Config, places: Mapping[str, str]) -> None:
-    """An override that nothing reads is a misunderstanding; a file may hold it for another day."""
+def refuse_idle(
+    config: object, places: Mapping[str, str], needs: Mapping[str, tuple[str, str]]
+) -> None:
+    """An override that nothing reads is a misunderstanding; a file may hold it for another day.
+
+    Args:
+        config: as it was read.
+        places: the overrides, as `read_config` gives them.
+        needs: key -> the key and the value of it without which nothing reads the first.
+
+    Raises:
+        WtalError: for the first such override.
+    """
     for name, place in places.items():
-        other, needed = NEEDS.get(name, ("", ""))
+        other, needed = needs.get(name, ("", ""))
         if other:
             section, _, key = other.partition(".")
             chosen = getattr(getattr(config, section), key)
@@ -183,31 +216,30 @@ def _override(tree: dict[str, Any], text: str) -> str:
     return name.strip()
 
 
-T = TypeVar("T")
-
-
-def _build(kind: type[T], tree: Any, where: Callable[[str], str], prefix: str) -> T:
-    """One dataclass from a mapping, section by section."""
+def _build(default: T, tree: Any, where: Callable[[str], str], prefix: str, root: type[Any]) -> T:
+    """A dataclass with the values of a mapping in place of its own, section by section."""
     if not isinstance(tree, dict):
         raise WtalError(f"{where(prefix)}: '{prefix}' is {tree!r}; expected a section with keys.")
-    types_by_name = typing.get_type_hints(kind)
+    types_by_name = typing.get_type_hints(type(default))
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         if key not in types_by_name:
-            raise WtalError(f"{where(name)}: unknown key '{name}'{_nearest(str(key), prefix)}")
+            raise WtalError(
+                f"{where(name)}: unknown key '{name}'{_nearest(str(key), prefix, root)}"
+            )
         if dataclasses.is_dataclass(types_by_name[key]):
-            section = typing.cast(type[Any], types_by_name[key])
-            values[key] = _build(section, {} if value is None else value, where, name)
+            section = getattr(default, key)
+            values[key] = _build(section, {} if value is None else value, where, name, root)
         else:
             values[key] = _value(types_by_name[key], value, where(name), name)
-    return kind(**values)
+    return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
 
 
-def _nearest(key: str, prefix: str) -> str:
+def _nearest(key: str, prefix: str, root: type[Any]) -> str:
     """The sentence that ends an unknown-key error."""
-    known = known_keys()
-    sections = [field.name for field in dataclasses.fields(Config)]
+    known = known_keys(root)
+    sections = [field.name for field in dataclasses.fields(root)]
     section = difflib.get_close_matches(key, sections, n=1)
     if section and not prefix:
         return f"; the nearest known section is '{section[0]}'."

@@ -17,9 +17,12 @@ from wtal_features.checkpoints.own import save_encoder
 from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.encoders.catalog import (
     ENCODERS,
+    OPTIONS,
     UNLEARNED,
     EncoderOptions,
     load_encoder,
+    load_network,
+    options_of,
 )
 from wtal_features.encoders.encoder import Encoder, NetworkEncoder
 from wtal_features.encoders.r2plus1d26 import R2Plus1D26
@@ -258,6 +261,61 @@ def test_a_checkpoint_of_tensorflow_is_known_by_the_bytes_of_its_tensors(tmp_pat
     assert described(by_index)["tensors_sha256"] == digests[0]
 
 
+# Networks to be trained on -----------------------------------------------------------------------
+
+
+def agrees_with_the_encoder(text: str, options: EncoderOptions) -> None:
+    """Whether network and encoder of the same words are the same function."""
+    start = load_network(text, options)
+    encoder, notes = load_encoder(text, options)
+    assert (start.name, start.dim, start.clip) == (encoder.name, encoder.dim, encoder.clip)
+    assert list(start.notes) == notes
+    norms = [m for m in start.network.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    assert norms
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in start.network.parameters())
+    clips = clips_of(encoder)
+    direct = NetworkEncoder("direct", start.network, start.dim, start.clip, channels=start.channels)
+    y, z = encoder.encode(clips), direct.encode(clips)
+    assert (y - z).norm() < 1e-4 * z.norm()
+
+
+@pytest.mark.parametrize("name", ["s3d", "i3d-flow", "r3d50", "r2d10"])
+def test_an_untrained_network_can_be_trained_on(name: str) -> None:
+    agrees_with_the_encoder(name, TINY)
+
+
+def test_a_file_of_ours_can_be_trained_on(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "my.safetensors", network(), ABOUT)
+    agrees_with_the_encoder(str(tmp_path / "my.safetensors"), EncoderOptions())
+
+
+def test_an_imported_file_can_be_trained_on(tmp_path: Path) -> None:
+    saved = R2Plus1D26(width=0.125, generator=torch.Generator().manual_seed(0))
+    torch.save(saved.state_dict(), tmp_path / "cmd.pth")
+    agrees_with_the_encoder(f"cmd:{tmp_path}/cmd.pth", EncoderOptions(frames=4))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("hub:none", "transformers serves it as it is"), ("colour-histogram", "it has no weights")],
+)
+def test_what_is_no_network_of_ours_cannot_be_trained_on(text: str, why: str) -> None:
+    with pytest.raises(FeatureError, match=f"{text} cannot be fine-tuned: {why}"):
+        load_network(text)
+
+
+def test_networks_are_trained_in_float32_alone() -> None:
+    with pytest.raises(FeatureError, match="precision is bfloat16; networks are trained in float3"):
+        load_network("s3d", replace(TINY, precision="bfloat16"))
+
+
+def test_a_network_refuses_what_its_encoder_refuses() -> None:
+    with pytest.raises(FeatureError, match="--pooling means nothing for s3d"):
+        load_network("s3d", EncoderOptions(pooling="cls"))
+    with pytest.raises(FeatureError, match=r"no encoder 's4d'\. Did you mean s3d"):
+        load_network("s4d")
+
+
 # Refused -----------------------------------------------------------------------------------------
 
 
@@ -311,6 +369,26 @@ def test_an_option_that_means_nothing_is_refused(
     with pytest.raises(FeatureError, match=f"--{option} means nothing for") as caught:
         load_encoder(text, EncoderOptions(**{option: value}))
     assert caught.value.code == "option"
+
+
+@pytest.mark.parametrize("text", ["s3d", "null", "cmd:none", "hub:none", "none.safetensors"])
+def test_every_option_that_is_not_listed_is_refused(text: str) -> None:
+    for option in OPTIONS - options_of(text):
+        with pytest.raises(FeatureError, match=f"--{option} means nothing for {text}"):
+            load_encoder(text, EncoderOptions(**{option: 1}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["null", "cmd:none", "none.safetensors"])
+def test_no_option_that_is_listed_is_refused(text: str) -> None:
+    for option in options_of(text):
+        with pytest.raises(FeatureError) as caught:  # the file is not there
+            load_encoder(text, EncoderOptions(**{option: 1}))  # type: ignore[arg-type]
+        assert caught.value.code != "option"
+
+
+def test_an_untrained_network_takes_all_options_but_those_of_the_hub() -> None:
+    assert options_of("s3d") == OPTIONS - {"pooling", "revision"}
+    assert options_of("hub:any") == {"frames", "every", "pooling", "revision"}
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf])

@@ -44,6 +44,13 @@ def test_classes_are_as_frequent_as_each_other() -> None:
     assert moving_textures(10, generator()).labels_V.bincount().tolist() == [3, 3, 2, 2]
 
 
+def test_a_tint_is_the_mean_of_each_colour_of_a_video() -> None:
+    plain, tinted = (moving_textures(64, generator(), tint=tint) for tint in (0.0, 0.5))
+    added = tinted.textures_V3SS - plain.textures_V3SS
+    assert torch.allclose(added, added[..., :1, :1].expand_as(added), atol=1e-5)
+    assert added[..., 0, 0].std() == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_texture_returns_after_one_turn_around_the_torus() -> None:
     toy = moving_textures(1, generator(), side=16)
     assert torch.equal(toy.frame(0, 8), toy.frame(0, 0))

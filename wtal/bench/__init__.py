@@ -19,6 +19,7 @@ from wtal.bench import (
     memory,
     motion,
     nms,
+    pretraining,
     startup,
     step,
     video_memory,
@@ -42,6 +43,7 @@ PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "extract": extraction.measure,
     "motion": motion.measure,
     "video-memory": video_memory.measure,
+    "pretrain": pretraining.measure,
 }
 
 

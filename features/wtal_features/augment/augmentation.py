@@ -5,7 +5,7 @@ Shapes: see the package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wtal_features.augment.blur import gaussian_blur
@@ -42,6 +42,23 @@ class Recipe:
     blur_radius: int = 8
     blur_p: float = 0.0
     solarize_p: float = 0.0
+
+    def milder(self, colour: float, *, flip: bool) -> Recipe:
+        """The same with a share of its probabilities.
+
+        Args:
+            colour: Share of those of jitter, gray, blur and solarizing; 1 leaves them.
+            flip: Whether to mirror at all.
+        """
+        crop = self.crop if flip else replace(self.crop, flip_p=0.0)
+        return replace(
+            self,
+            crop=crop,
+            jitter_p=self.jitter_p * colour,
+            gray_p=self.gray_p * colour,
+            blur_p=self.blur_p * colour,
+            solarize_p=self.solarize_p * colour,
+        )
 
     def draw(self, frame_hw: tuple[int, int], generator: torch.Generator) -> Augmentation:
         """Settle what happens to one clip.

@@ -61,7 +61,9 @@ def label_positives(labels_B: Tensor, queue: KeyQueue) -> Tensor:
     return with_own(same_as(labels_B, queue.labels_K))
 
 
-def coclr_positives(second_BD: Tensor, sources_B: Tensor, queue: KeyQueue, k: int = 5) -> Tensor:
+def coclr_positives(
+    second_BD: Tensor, sources_B: Tensor, queue: KeyQueue, k: int = 5, *, siblings: bool = True
+) -> Tensor:
     """(B, 1 + K) bool, CoCLR's positives: own key, slots of the same source, k mined ones.
 
     Mined are the slots that the other stream finds most similar, among those that hold a clip of
@@ -73,6 +75,7 @@ def coclr_positives(second_BD: Tensor, sources_B: Tensor, queue: KeyQueue, k: in
         sources_B: (B,) int, source videos from 0.
         queue: With a second key space, before this step's keys are put in.
         k: Mined positives per clip.
+        siblings: Whether slots of the same source are positives; they are never mined.
 
     Raises:
         ValueError: If the queue has no second key space.
@@ -84,4 +87,5 @@ def coclr_positives(second_BD: Tensor, sources_B: Tensor, queue: KeyQueue, k: in
     same_BK = same_as(sources_B, queue.sources_K)
     others_BK = ~same_BK & (queue.sources_K != UNKNOWN)
     similarities_BK = second_BD.detach() @ queue.second_DK
-    return with_own(same_BK | nearest(similarities_BK, others_BK, k))
+    mined_BK = nearest(similarities_BK, others_BK, k)
+    return with_own(same_BK | mined_BK if siblings else mined_BK)

@@ -20,6 +20,14 @@ def rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
+def together() -> None:
+    """Wait until all processes have come so far; without a group, nothing."""
+    from torch import distributed
+
+    if rank_and_size()[1] > 1:
+        distributed.barrier()
+
+
 def own_rows(rows_BD: Tensor) -> Tensor:
     """(B,) where the rows of this process stand in `gather_rows(rows_BD)`."""
     import torch

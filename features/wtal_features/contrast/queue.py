@@ -47,7 +47,6 @@ class KeyQueue:
         batch: Keys per step, of all processes together; K is a multiple of it.
         generator: Draws the first directions; a CPU generator.
         second_dim: Numbers per key of the second space; None: there is none.
-        device: Where the keys are kept.
 
     Attributes:
         keys_DK: (D, K) float32, L2-normalised columns.
@@ -70,18 +69,24 @@ class KeyQueue:
         *,
         generator: torch.Generator,
         second_dim: int | None = None,
-        device: torch.device | str = "cpu",
     ) -> None:
         import torch
 
         check_queue(slots, batch)
         self.batch, self.enqueued = batch, 0
-        self.keys_DK = _directions(dim, slots, generator).to(device)
+        self.keys_DK = _directions(dim, slots, generator)
         self.second_DK = None
         if second_dim is not None:
-            self.second_DK = _directions(second_dim, slots, generator).to(device)
-        self.labels_K = torch.full((slots,), UNKNOWN, device=device)
-        self.sources_K = torch.full((slots,), UNKNOWN, device=device)
+            self.second_DK = _directions(second_dim, slots, generator)
+        self.labels_K = torch.full((slots,), UNKNOWN)
+        self.sources_K = torch.full((slots,), UNKNOWN)
+
+    def to(self, device: torch.device) -> None:
+        """Move everything to a device."""
+        self.keys_DK = self.keys_DK.to(device)
+        self.labels_K, self.sources_K = self.labels_K.to(device), self.sources_K.to(device)
+        if self.second_DK is not None:
+            self.second_DK = self.second_DK.to(device)
 
     @property
     def pointer(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,7 +34,15 @@ from wtal_features.encoders.untrained import settle, textures
 from wtal_features.errors import FeatureError
 from wtal_features.preprocess import to_network
 
-__all__ = ["ENCODERS", "Encoder", "EncoderOptions", "load_encoder"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "EncoderOptions",
+    "TrainableNetwork",
+    "load_encoder",
+    "load_network",
+    "options_of",
+]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -94,6 +102,43 @@ class EncoderOptions:
     revision: str | None = None
 
 
+OPTIONS = frozenset({"width", "frames", "every", "size", "seed", "pooling", "revision"})
+# By the kind of encoder.
+_TAKES = {
+    "untrained": frozenset({"width", "frames", "every", "size", "seed"}),
+    "file": frozenset({"frames", "every"}),
+    "imported": frozenset({"frames", "every"}),
+    "hub": frozenset({"frames", "every", "pooling", "revision"}),
+    "unlearned": frozenset[str](),
+}
+
+
+@dataclass(frozen=True)
+class TrainableNetwork:
+    """One of our networks as it can be trained on: batch norms and all, float32, on the CPU.
+
+    Attributes:
+        name: As the user named it; of a file without its folder.
+        network: (B, C, T, H, W) -> (B, D, T', H', W'), in evaluation mode.
+        clip: What it wants to see.
+        channels: C that it takes; of an image of motion, the first two or all three.
+        details: Where its weights come from, for manifests.
+        notes: Sentences that the user should read.
+    """
+
+    name: str
+    network: nn.Module
+    clip: ClipSpec
+    channels: int
+    details: Mapping[str, object]
+    notes: tuple[str, ...]
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return int(self.network.dim)  # type: ignore[arg-type]
+
+
 def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Encoder, list[str]]:
     """The encoder that a user's words mean, on the CPU.
 
@@ -111,25 +156,70 @@ def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Enco
         FeatureError: If the name is unknown, the file cannot be used, or an option has no meaning.
     """
     options = options or EncoderOptions()
+    kind = _kind(text)
+    _refuse(text, options, OPTIONS - _TAKES[kind])
+    if kind == "hub":
+        return _from_hub(text.partition(":")[2], options)
+    if kind == "unlearned":
+        return UNLEARNED[text](), []
+    start = _NETWORKS[kind](text, options)
+    return _as_encoder(start, options), list(start.notes)
+
+
+def load_network(text: str, options: EncoderOptions | None = None) -> TrainableNetwork:
+    """The network behind an encoder, to be trained further.
+
+    Args:
+        text: As for `load_encoder`.
+        options: What to change.
+
+    Raises:
+        FeatureError: As `load_encoder`; or if it is none of our networks.
+    """
+    options = options or EncoderOptions()
+    kind = _kind(text)
+    _refuse(text, options, OPTIONS - _TAKES[kind])
+    if kind not in _NETWORKS:
+        why = "transformers serves it as it is" if kind == "hub" else "it has no weights"
+        raise FeatureError(
+            f"{text} cannot be fine-tuned: {why}.",
+            "Name a network of ours, a .safetensors file of ours or an imported checkpoint.",
+            code="encoder",
+        )
+    if options.precision != "float32":
+        raise FeatureError(
+            f"The precision is {options.precision}; networks are trained in float32.",
+            code="option",
+        )
+    return _NETWORKS[kind](text, options)
+
+
+def options_of(text: str) -> frozenset[str]:
+    """Which of `OPTIONS` mean something for what a user's words name.
+
+    Raises:
+        FeatureError: If the name is unknown.
+    """
+    return _TAKES[_kind(text)]
+
+
+def _kind(text: str) -> str:
+    """One of `_TAKES`."""
     name, colon, source = text.partition(":")
     if colon and name in _IMPORTERS:
-        encoder, notes = _imported(text, name, source, options)
-    elif name == "hub" and source:
-        encoder, notes = _from_hub(source, options)
-    elif text in UNLEARNED:
-        encoder, notes = UNLEARNED[text](), []
-        _refuse(text, options, "width", "frames", "every", "size", "seed", "pooling", "revision")
-    elif text in ENCODERS:
-        encoder, notes = _untrained(text, options)
-    elif Path(text).suffix == ".safetensors" or os.path.isfile(text):
-        encoder, notes = _own(text, options)
-    else:
-        raise _unknown(text)
-    return encoder, notes
+        return "imported"
+    if name == "hub" and source:
+        return "hub"
+    if text in UNLEARNED:
+        return "unlearned"
+    if text in ENCODERS:
+        return "untrained"
+    if Path(text).suffix == ".safetensors" or os.path.isfile(text):
+        return "file"
+    raise _unknown(text)
 
 
-def _untrained(name: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
-    _refuse(name, options, "pooling", "revision")
+def _untrained(name: str, options: EncoderOptions) -> TrainableNetwork:
     architecture = ENCODERS[name]
     width = 1.0 if options.width is None else options.width
     seed = options.seed or 0
@@ -143,12 +233,11 @@ def _untrained(name: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
     examples = to_network(textures(clip, generator), clip)[:, : architecture.channels]
     settle(network, examples)
     details = {"arch": name, "width": width, "weights": "random", "seed": seed}
-    encoder = _network_encoder(name, network, clip, details, architecture.channels, options)
-    return encoder, [f"{name} has random weights: for comparison only."]
+    notes = (f"{name} has random weights: for comparison only.",)
+    return TrainableNetwork(name, network, clip, architecture.channels, details, notes)
 
 
-def _own(path: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
-    _refuse(path, options, "width", "size", "seed", "pooling", "revision")
+def _own(path: str, options: EncoderOptions) -> TrainableNetwork:
     tensors, about = read_encoder(path)
     if about.arch not in ENCODERS:
         raise FeatureError(
@@ -167,8 +256,7 @@ def _own(path: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
         f"videos for {about.step} steps, at {about.grid_fps:g} fps{motion}"
     )
     name = Path(path).name  # the weights' SHA-256 says which file it was, wherever it lies
-    encoder = _network_encoder(name, network.eval(), clip, details, about.in_channels, options)
-    return encoder, [note]
+    return TrainableNetwork(name, network.eval(), clip, about.in_channels, details, (note,))
 
 
 _IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSpec]] = {
@@ -181,13 +269,10 @@ _IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSp
 }
 
 
-def _imported(
-    text: str, name: str, path: str, options: EncoderOptions
-) -> tuple[Encoder, list[str]]:
-    _refuse(text, options, "width", "size", "seed", "pooling", "revision")
+def _imported(text: str, options: EncoderOptions) -> TrainableNetwork:
+    name, _, path = text.partition(":")
     load, clip = _IMPORTERS[name]
     network, keys = load(path)
-    network.eval()
     channels = min(p.shape[1] for p in network.parameters() if p.ndim == 5)  # the stem's
     file = Path(keys.source).name
     details: dict[str, object] = {"arch": type(network).__name__, "weights": file}
@@ -196,9 +281,15 @@ def _imported(
         details["weights_sha256"] = sha256_of(path)
     else:
         details["tensors_sha256"] = _sha256_of_tensors(network)
-    clip = _changed(clip, options)
-    encoder = _network_encoder(f"{name}:{file}", network, clip, details, channels, options)
-    return encoder, keys.lines()
+    clip, notes = _changed(clip, options), tuple(keys.lines())
+    return TrainableNetwork(f"{name}:{file}", network.eval(), clip, channels, details, notes)
+
+
+_NETWORKS: dict[str, Callable[[str, EncoderOptions], TrainableNetwork]] = {
+    "untrained": _untrained,
+    "file": _own,
+    "imported": _imported,
+}
 
 
 def _sha256_of_tensors(network: nn.Module) -> str:
@@ -213,7 +304,6 @@ def _sha256_of_tensors(network: nn.Module) -> str:
 def _from_hub(source: str, options: EncoderOptions) -> tuple[Encoder, list[str]]:
     from wtal_features.encoders.hub import load_hub
 
-    _refuse(source, options, "width", "size", "seed")
     encoder = load_hub(
         source if Path(source).is_dir() else f"hub:{source}",
         revision=options.revision,
@@ -225,19 +315,15 @@ def _from_hub(source: str, options: EncoderOptions) -> tuple[Encoder, list[str]]
     return encoder, [f"{source}: licence {encoder.describe()['licence']}"]
 
 
-def _network_encoder(
-    name: str,
-    network: nn.Module,
-    clip: ClipSpec,
-    details: dict[str, object],
-    channels: int,
-    options: EncoderOptions,
-) -> NetworkEncoder:
-    details |= {"precision": options.precision}
-    dim, size = int(network.dim), clip.preprocess.size  # type: ignore[arg-type]
-    network = without_norms(network, (channels, clip.frames, size, size))
+def _as_encoder(start: TrainableNetwork, options: EncoderOptions) -> NetworkEncoder:
+    """The network as extraction runs it."""
+    size = start.clip.preprocess.size
+    network = without_norms(start.network, (start.channels, start.clip.frames, size, size))
     network.to(_DTYPES[options.precision])
-    encoder = NetworkEncoder(name, network, dim, clip, details, channels=channels)
+    details = {**start.details, "precision": options.precision}
+    encoder = NetworkEncoder(
+        start.name, network, start.dim, start.clip, details, channels=start.channels
+    )
     return encoder.to(torch.device("cpu"))
 
 
@@ -246,8 +332,8 @@ def _changed(clip: ClipSpec, options: EncoderOptions) -> ClipSpec:
     return replace(clip, frames=frames, every=every)
 
 
-def _refuse(text: str, options: EncoderOptions, *names: str) -> None:
-    for name in names:
+def _refuse(text: str, options: EncoderOptions, names: Iterable[str]) -> None:
+    for name in sorted(names):
         if getattr(options, name) is not None:
             raise FeatureError(
                 f"--{name} means nothing for {text}; it is fixed there.",

@@ -187,6 +187,14 @@ class CmdSampler:
         """Grid frames that a video must have: 71; with fewer it is left out."""
         return (self.n - 1) * self.r + 1 + self.gap + self.future
 
+    def fits(self, N: int) -> bool:
+        """Whether a video of N frames has room for all parts, wherever the clip begins."""
+        span = (self.n - 1) * self.r + 1 + self.gap
+        starts = range(N - self.shortest + 1)
+        return len(starts) > 0 and (
+            self.negatives == 0 or all(sum(self._room(start + span, N)) for start in starts)
+        )
+
     def draw(self, N: int, intra: Sequence[int], generator: torch.Generator) -> CmdWindows:
         """One sample.
 
@@ -225,12 +233,15 @@ class CmdSampler:
             return inside[below(len(inside), generator)], True
         return min(intra, key=lambda k: max(low - k, k - high)), False
 
+    def _room(self, first: int, N: int) -> tuple[int, int]:
+        """Starts that a negative can have before a target, 0 and up, and behind it."""
+        return max(0, first - self.future + 1), max(0, N - first - 2 * self.future + 1)
+
     def _elsewhere(self, first: int, N: int, generator: torch.Generator) -> list[int]:
         """Starts of the negatives: different ones, unless there are too few."""
-        before = max(0, first - self.future + 1)  # starts 0..before - 1
-        after = first + self.future  # and from here on
-        count = before + max(0, N - self.future + 1 - after)
-        if count == 0:
+        before, behind = self._room(first, N)
+        after, count = first + self.future, before + behind  # the second part begins at `after`
+        if self.negatives and count == 0:
             raise FeatureError(
                 f"A video of {N} frames has no motion besides the target's {self.future} frames.",
                 "Leave it out.",

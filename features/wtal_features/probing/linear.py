@@ -126,7 +126,7 @@ def new_probe(dim: int, classes: int, generator: torch.Generator) -> nn.Sequenti
     """BatchNorm1d and a linear layer with weights N(0, 0.01) and bias 0."""
     from torch import nn
 
-    layer = nn.Linear(dim, classes)
+    layer = nn.Linear(dim, classes, device="meta").to_empty(device="cpu")  # no global draw
     nn.init.normal_(layer.weight, std=0.01, generator=generator)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(nn.BatchNorm1d(dim), layer)

@@ -1,0 +1,56 @@
+"""METHODS: name -> its config, its stages, and whether it sees motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from wtal_features.methods.cmd import CMDConfig, cmd_stages
+from wtal_features.methods.coclr import CoCLRConfig, coclr_stages
+from wtal_features.methods.cvrl import CVRLConfig, cvrl_stages
+from wtal_features.methods.infonce import InfoNCEConfig, infonce_stages, ubernce_stages
+from wtal_features.methods.loop import Plan
+from wtal_features.methods.stages import Stage
+from wtal_features.pretraining.clipstore import ClipStore
+
+
+class Method(NamedTuple):
+    """One method of pre-training."""
+
+    config: type[Any]  # a frozen dataclass with `clips` and `run`, published values as defaults
+    stages: Callable[..., list[Stage]]  # (config, store, videos, labels)
+    sees_motion: Callable[[Any], bool]  # of a config
+
+
+METHODS: dict[str, Method] = {
+    "infonce": Method(InfoNCEConfig, infonce_stages, lambda c: bool(c.view == "motion")),
+    "ubernce": Method(InfoNCEConfig, ubernce_stages, lambda c: bool(c.view == "motion")),
+    "coclr": Method(CoCLRConfig, coclr_stages, lambda c: True),
+    "cvrl": Method(CVRLConfig, cvrl_stages, lambda c: False),
+    "cmd": Method(CMDConfig, cmd_stages, lambda c: True),
+}
+
+
+def plan_of(
+    method: str,
+    config: Any,
+    store: ClipStore,
+    videos: Sequence[str] | None = None,
+    labels: Mapping[str, tuple[int, ...]] | None = None,
+) -> Plan:
+    """What to train on what.
+
+    Args:
+        method: A name of `METHODS`.
+        config: Of its kind.
+        store: Where clips come from.
+        videos: Ids of those to use; None: all.
+        labels: Video -> numbers of its classes, for `ubernce`.
+
+    Raises:
+        FeatureError: If no video can be used, or the store lacks what the method sees.
+    """
+    chosen = sorted(store.videos if videos is None else videos)
+    stages = METHODS[method].stages(config, store, chosen, labels or {})
+    return Plan(method, asdict(config), config.run, store, chosen, stages)

@@ -1,0 +1,170 @@
+"""The folder of a run, beside the file that it makes: `cvrl.safetensors` has `cvrl.run/`.
+
+config.json        what decides the run
+metrics.jsonl      a line every few steps
+state.safetensors  all that a resumed run needs, replaced in one step
+stages/            the encoders that each stage but the last ended with
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wtal_features.errors import FeatureError
+from wtal_features.files import atomic_write, make_folder, read_json
+from wtal_features.methods.settings import differences
+
+CONFIG, METRICS, STATE, STAGES = "config.json", "metrics.jsonl", "state.safetensors", "stages"
+_ENTRY = "wtal.pretraining"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A moment of a run.
+
+    Attributes:
+        stage: Number of the stage.
+        step: Steps of it that are done.
+        tensors: `objective/...`, `optimizer/...`, `carried/...`.
+    """
+
+    stage: int
+    step: int
+    tensors: dict[str, Tensor]
+
+
+def folder_of(out: Path) -> Path:
+    """The folder of the run that makes this file."""
+    return out.with_suffix(".run")
+
+
+def stream_file(out: Path, stream: str, streams: int) -> Path:
+    """The file of one stream: `out` itself, or where there are two, the stream in its name.
+
+    Example:
+        >>> str(stream_file(Path("coclr.safetensors"), "flow", 2))
+        'coclr.flow.safetensors'
+    """
+    return out if streams == 1 else out.with_suffix(f".{stream}{out.suffix}")
+
+
+def refuse_earlier(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds a run which shall not go on.
+
+    Raises:
+        FeatureError: If it does.
+    """
+    if (folder / CONFIG).exists() and not resume:
+        raise FeatureError(
+            f"{folder} already holds a run.",
+            "Add --resume to go on with it, or choose another --out.",
+            code="exists",
+        )
+
+
+def open_folder(folder: Path, identity: Mapping[str, Any], *, resume: bool) -> bool:
+    """Make the folder, or look whether the run in it is the one that shall go on.
+
+    Args:
+        folder: Of the run.
+        identity: What decides the run, as JSON values: method, config, data.
+        resume: Go on with a run that is there.
+
+    Returns:
+        Whether there is a moment to go on from.
+
+    Raises:
+        FeatureError: If a run is there and shall not go on, or is another one.
+    """
+    make_folder(folder)
+    refuse_earlier(folder, resume=resume)
+    config = folder / CONFIG
+    if not config.exists():
+        if (folder / STATE).exists():
+            raise FeatureError(
+                f"{config} is missing: nothing says which run {STATE} belongs to.",
+                "Restore it from a copy, or choose another --out.",
+                code="damaged",
+            )
+        with atomic_write(config) as handle:
+            handle.write(json.dumps(identity, indent=1).encode() + b"\n")
+        return False
+    earlier = read_json(config)
+    changed = differences(earlier if isinstance(earlier, dict) else {}, identity)
+    if changed:
+        names = ", ".join(name.removeprefix("config.") for name in changed[:5])
+        raise FeatureError(
+            f"{folder} was begun with another {names}.",
+            "Go on with the same, or choose another --out.",
+            code="resume",
+        )
+    return (folder / STATE).exists()
+
+
+def save_state(folder: Path, saved: Saved) -> None:
+    """Write a moment, whole or not at all."""
+    # safetensors takes no two names for one memory, and key encoders may share some.
+    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in saved.tensors.items()}
+    about = json.dumps({"stage": saved.stage, "step": saved.step})
+    data = save(tensors, {_ENTRY: about})
+    with atomic_write(folder / STATE) as handle:
+        handle.write(data)
+
+
+def load_state(folder: Path) -> Saved:
+    """Read the last moment.
+
+    Raises:
+        FeatureError: If the file is damaged or not ours.
+    """
+    path = folder / STATE
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()[_ENTRY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Saved(int(about["stage"]), int(about["step"]), tensors)
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+        raise FeatureError(
+            f"{path} is damaged: {' '.join(str(error).split())[:120]}.",
+            "Remove the folder and begin again, or restore it from a copy.",
+            code="damaged",
+        ) from error
+
+
+@contextmanager
+def metrics(folder: Path, stage: int, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that adds a line to metrics.jsonl; lines after the moment to go on from are cut.
+
+    Args:
+        folder: Of the run.
+        stage: Of that moment.
+        step: Likewise; steps of the stage that are done.
+    """
+    path = folder / METRICS
+    kept = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            entry = json.loads(line)
+            before = (entry["stage_number"], entry["step"]) <= (stage, step)
+        except (ValueError, TypeError, KeyError):  # the last line of a run that was killed
+            continue
+        if before:
+            kept.append(line + "\n")
+    with atomic_write(path) as whole:
+        whole.write("".join(kept).encode())
+    with path.open("a") as handle:
+
+        def write(entry: Mapping[str, Any]) -> None:
+            handle.write(json.dumps(entry) + "\n")
+            handle.flush()
+
+        yield write

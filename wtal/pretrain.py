@@ -1,0 +1,226 @@
+"""`wtal pretrain`: from the words of a command line to a clip store, a plan and an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from wtal.config import read_config, refuse_idle
+from wtal.errors import WtalError
+from wtal.inputs import Labels, read_labels, videos_of
+from wtal.interrupt import Interrupt
+from wtal.processes import group
+from wtal_features.contrast.processes import rank_and_size, together
+from wtal_features.errors import FeatureError, Finding
+from wtal_features.extraction import MotionSettings, parse_fps
+from wtal_features.files import make_folder
+from wtal_features.methods.catalog import METHODS, plan_of
+from wtal_features.methods.folder import folder_of, refuse_earlier
+from wtal_features.methods.loop import Progress, Result, pretrain
+from wtal_features.pretraining.clipbuild import build_clip_store
+from wtal_features.pretraining.clipsettings import ClipSettings
+from wtal_features.pretraining.clipstore import MANIFEST, ClipStore
+from wtal_features.video.limits import Limits
+
+# Fewer videos than the smallest published training set: what is learned there will not travel.
+FEW_VIDEOS = 9_500
+
+# Keys that only one choice of another key reads.
+NEEDS = {
+    f"{section}.{key}": (f"{section}.{other}", value)
+    for section in ("optim", "init", "cycle")
+    for key, other, value in (
+        ("momentum", "optimizer", "sgd"),
+        ("nesterov", "optimizer", "sgd"),
+        ("drops", "schedule", "drops"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """The options of the command, as they were typed."""
+
+    method: str
+    out: Path
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
+    tags: Path | None = None
+    annotations: Path | None = None
+    subset: str | None = None
+    clips: Path | None = None
+    fps: str = "25"
+    motion: str = "dis"
+    partial: bool = False
+    workers: int = 0
+
+    def settings(self) -> Any:
+        """The config of the method.
+
+        Raises:
+            WtalError, FeatureError: An unknown method or key, a value out of range.
+        """
+        if self.method not in METHODS:
+            raise WtalError(
+                f"There is no method '{self.method}'; expected one of {', '.join(METHODS)}."
+            )
+        config, places = read_config(METHODS[self.method].config(), self.config, self.overrides)
+        refuse_idle(config, places, NEEDS)
+        return config
+
+    def labels(self) -> Labels | None:
+        """Tags and subsets of the videos, where a file was named."""
+        if self.tags is None and self.annotations is None:
+            if self.subset is not None:
+                raise WtalError("--subset needs --tags or --annotations: they name the subsets.")
+            return None
+        return read_labels(self.tags, self.annotations)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the command says at its end.
+
+    Attributes:
+        result: Of the training.
+        skipped: Videos that could not be used.
+        videos: Number of those that were.
+    """
+
+    result: Result
+    skipped: list[Finding]
+    videos: int
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        if self.result.interrupted:
+            return [f"Stopped after {self.result.steps} steps; --resume goes on."]
+        figures = self.result.figures
+        shown = [f"{name} {figures[name]:.4g}" for name in ("loss", "top1") if name in figures]
+        lines = [f"{self.result.steps} steps on {self.videos} videos: {', '.join(shown)}"]
+        if self.videos < FEW_VIDEOS:
+            lines.append(
+                f"{self.videos} videos are few (published encoders learned from {FEW_VIDEOS:,} and "
+                "more): expect features for these videos and their like, not for all."
+            )
+        return lines + [str(file) for file in self.result.files]
+
+
+def run(
+    videos: Path,
+    words: Words,
+    device: torch.device,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+    decoding: Callable[[int, int], None],
+    training: Callable[[Progress], None],
+) -> Outcome:
+    """Decode what is not decoded yet, then train.
+
+    Args:
+        videos: Folder or file of videos, or a clip store.
+        words: The options.
+        device: Where to compute; with torchrun, each process takes a GPU of its own.
+        resume: Go on with a run.
+        say: Told what will be decoded, before.
+        decoding: Told (done, total) videos.
+        training: Told after every step.
+
+    Raises:
+        FeatureError, WtalError: What the user can mend.
+    """
+    config, labels = words.settings(), words.labels()
+    if words.out.suffix != ".safetensors":
+        raise WtalError(f"--out is {words.out}; expected a name that ends in .safetensors.")
+    if words.method == "ubernce" and labels is None:
+        raise WtalError("ubernce learns from labels: add --tags FILE.csv or --annotations.")
+    refuse_earlier(folder_of(words.out), resume=resume)  # before hours of decoding
+    with Interrupt() as interrupt, group(device) as own:
+        store, skipped = _clips(videos, words, config, say, decoding)
+        chosen, numbers, missing = _chosen(store, labels, words.subset)
+        plan = plan_of(words.method, config, store, chosen, numbers)
+        result = pretrain(
+            plan,
+            words.out,
+            resume=resume,
+            device=own,
+            progress=training,
+            stopped=lambda: interrupt.requested,
+        )
+    return Outcome(result, skipped + missing, len(chosen))
+
+
+def _chosen(
+    store: ClipStore, labels: Labels | None, subset: str | None
+) -> tuple[list[str], Mapping[str, tuple[int, ...]], list[Finding]]:
+    """The videos to use, the numbers of their classes, and those that the store lacks."""
+    if labels is None:
+        return list(store.videos), {}, []
+    wanted = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+    missing = [
+        Finding("missing", video, f"{labels.source} names it, and {store.folder} lacks it.")
+        for video in wanted
+        if video not in store
+    ]
+    chosen = [video for video in wanted if video in store]
+    if not chosen:
+        raise FeatureError(
+            f"{store.folder} has none of the {len(wanted)} videos of {labels.source}.",
+            "Names of videos are those of their files, without the ending.",
+            code="missing",
+        )
+    classes = sorted({label for video in chosen for label in labels.tags[video]})
+    places = {label: place for place, label in enumerate(classes)}
+    numbers = {video: tuple(places[label] for label in labels.tags[video]) for video in chosen}
+    return chosen, numbers, missing
+
+
+def _clips(
+    videos: Path,
+    words: Words,
+    config: Any,
+    say: Callable[[str], None],
+    decoding: Callable[[int, int], None],
+) -> tuple[ClipStore, list[Finding]]:
+    """The clip store, made or completed first where videos are given."""
+    if (videos / MANIFEST).is_file():
+        return ClipStore(videos), []
+    folder = words.clips or folder_of(words.out) / "clips"
+    skipped: list[Finding] = []
+    if rank_and_size()[0] == 0:
+        make_folder(folder)
+        report = build_clip_store(
+            videos,
+            folder,
+            clip_settings(words, config),
+            before=lambda expected: say(f"{folder}: {expected}") if expected.videos else None,
+            progress=decoding,
+        )
+        skipped = report.skipped
+    together()
+    return ClipStore(folder), skipped
+
+
+def clip_settings(words: Words, config: Any) -> ClipSettings:
+    """How small frames may be kept for a training: crops come from a short side of 8/7 their size.
+
+    Maps of motion are kept at half of that.
+    """
+    side = -(-config.clips.size * 8 // 7)
+    motion = None
+    if METHODS[words.method].sees_motion(config):
+        motion = MotionSettings(cast(Any, words.motion))
+    return ClipSettings(
+        fps=parse_fps(words.fps),
+        short_side=side,
+        motion=motion,
+        motion_side=max(8, side // 2),
+        partial=words.partial,
+        workers=words.workers,
+        limits=Limits(),
+    )
