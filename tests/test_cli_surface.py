@@ -26,7 +26,8 @@ SURFACE = {
     | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
     | {"keep_going", "quiet", "verbose"},
     "pretrain": {"method", "videos", "out", "config", "override", "tags", "annotations", "subset"}
-    | {"clips", "fps", "motion", "partial", "workers", "resume"}
+    | {"clips", "fps", "motion", "reencode", "partial", "workers", "timeout", "memory_gb"}
+    | {"max_hours", "resume"}
     | {"device", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},

@@ -82,7 +82,10 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Learn from video-level tags on a feature store."""
-    with _problems(debug):
+    with _problems(
+        debug,
+        "-o train.batch_size=8, -o data.max_snippets=1000, -o data.cache_mb=0 or --device cpu",
+    ):
         from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
 
@@ -138,7 +141,7 @@ def localize(
     debug: Debug = False,
 ) -> None:
     """Write scored segments of every video of a store."""
-    with _problems(debug):
+    with _problems(debug, "--device cpu"):
         from wtal.errors import WtalError
         from wtal.inputs import read_labels, videos_of
         from wtal.localize import Localizer
@@ -401,7 +404,7 @@ def extract(
     debug: Debug = False,
 ) -> None:
     """Turn a folder of videos into a feature store; a second run does only what changed."""
-    with _problems(debug):
+    with _problems(debug, "--batch 1, --workers 1 or --device cpu"):
         from wtal.errors import WtalError
         from wtal.extract import Words, run
 
@@ -446,7 +449,7 @@ def extract(
 
 
 @app.command(
-    epilog="Example: wtal pretrain cvrl videos --out cvrl.safetensors -o network.width=.5; "
+    epilog="Example: wtal pretrain infonce videos --out infonce.safetensors -o network.width=.5; "
     "torchrun --nproc-per-node 4 -m wtal pretrain coclr videos --out coclr.safetensors"
 )
 def pretrain(
@@ -468,16 +471,37 @@ def pretrain(
         Path | None,
         typer.Option("--clips", help="Clip store to make or complete; default: in the run."),
     ] = None,
-    fps: Annotated[str, typer.Option("--fps", help="Frames per second of the grid.")] = "25",
+    fps: Annotated[
+        str | None, typer.Option("--fps", help="Frames per second of the grid; default: 25.")
+    ] = None,
     motion: Annotated[
-        str, typer.Option("--motion", help="Of methods that see it: dis, farneback, tvl1 or mv.")
-    ] = "dis",
+        str | None,
+        typer.Option(
+            "--motion", help="Of methods that see it: dis (default), farneback, tvl1, mv."
+        ),
+    ] = None,
+    reencode: Annotated[
+        bool,
+        typer.Option(
+            "--reencode/--no-reencode",
+            help="With --motion mv: copy videos whose codec has no usable vectors, or skip them.",
+        ),
+    ] = True,
     partial: Annotated[
         bool, typer.Option("--partial", help="Keep what is there of videos that are cut short.")
     ] = False,
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that decode; 0: one per core.")
     ] = 0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds in which a decoder must go on.")
+    ] = 120.0,
+    memory_gb: Annotated[
+        float, typer.Option("--memory-gb", help="What one decoder may need, in GiB.")
+    ] = 4.0,
+    max_hours: Annotated[
+        float, typer.Option("--max-hours", help="Longer videos are refused.")
+    ] = 24.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue after the last checkpoint.")
     ] = False,
@@ -489,10 +513,11 @@ def pretrain(
 ) -> None:
     """Train an encoder on videos without labels (ubernce: with tags).
 
-    Videos are decoded once, small, into a clip store. `-o` overrides keys of the method:
-    network.width, clips.size, optim.steps, run.seed, ...; config.json of the run lists all.
+    Videos are decoded once, small, into a clip store. `-o` overrides keys of the method, such as
+    network.width, clips.size, optim.steps, run.seed: features/PRETRAINING.md.
     """
-    with _problems(debug):
+    batch = "init.batch=16, -o cycle.batch=16" if method == "coclr" else "optim.batch=16"
+    with _problems(debug, f"-o {batch} or --device cpu"):
         from wtal.pretrain import Words, run
         from wtal.processes import leads
 
@@ -508,8 +533,12 @@ def pretrain(
             clips=clips,
             fps=fps,
             motion=motion,
+            reencode=reencode,
             partial=partial,
             workers=workers,
+            timeout=timeout,
+            memory_gb=memory_gb,
+            max_hours=max_hours,
         )
         where = _device(device, quiet)
         with _counter("decoding", quiet) as decoding, _steps(quiet) as training:
@@ -520,6 +549,8 @@ def pretrain(
                 decoding=decoding,
                 training=training,
             )
+        if not leads():
+            return
         for line in outcome.lines():
             _say(line, quiet)
         faults = {finding.where: f"{finding.message} {finding.cure}" for finding in outcome.skipped}
@@ -679,7 +710,8 @@ def probe(
     debug: Debug = False,
 ) -> None:
     """Measure encoders on labelled clips: retrieval, linear probe, fine-tuning."""
-    with _problems(debug):
+    tuning = ", -o finetune.batch=8" if finetune else ""
+    with _problems(debug, f"--batch 1{tuning} or --device cpu"):
         from wtal.probe import Words, run
 
         words = Words(
@@ -833,7 +865,7 @@ def look_into(
     debug: Debug = False,
 ) -> None:
     """Draw what a run says of one video, or map its embedding beside another run's."""
-    with _problems(debug):
+    with _problems(debug, "--device cpu"):
         from wtal.errors import WtalError
         from wtal.inspection.command import Source, inspect_maps, inspect_video
         from wtal.inspection.comparison import write_json
@@ -900,8 +932,13 @@ def _steps(quiet: bool) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def _problems(debug: bool) -> Iterator[None]:
-    """Turn what the user can mend into one sentence and exit code 1."""
+def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
+    """Turn what the user can mend into one sentence and exit code 1.
+
+    Args:
+        debug: Print the traceback, too.
+        less_memory: Options of the command with which it needs less, such as `--batch 1`.
+    """
     from wtal.errors import WtalError
     from wtal_eval import EvalError
     from wtal_features import FeatureError
@@ -911,7 +948,7 @@ def _problems(debug: bool) -> Iterator[None]:
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {_sentence(error, less_memory)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except RuntimeError as error:
         # PyTorch has no class of its own for memory that the CPU lacks.
@@ -919,7 +956,7 @@ def _problems(debug: bool) -> Iterator[None]:
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {_sentence(MemoryError())}", file=sys.stderr)
+        print(f"error: {_sentence(MemoryError(), less_memory)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print(
@@ -928,14 +965,13 @@ def _problems(debug: bool) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException, less_memory: str) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, MemoryError) and less_memory:
+        return f"Out of memory, on the GPU if there is one; {less_memory} helps."
     if isinstance(error, MemoryError):
-        return (
-            "Out of memory, on the GPU if there is one; -o train.batch_size=8, "
-            "-o data.max_snippets=1000, -o data.cache_mb=0 or --device cpu helps."
-        )
+        return "Out of memory; a machine with more helps, or smaller inputs."
     return str(error)
 
 

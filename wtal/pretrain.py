@@ -17,10 +17,10 @@ from wtal.processes import group
 from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.extraction import MotionSettings, parse_fps
-from wtal_features.files import make_folder
+from wtal_features.files import make_folder, write_json
 from wtal_features.methods.catalog import METHODS, plan_of
 from wtal_features.methods.folder import folder_of, refuse_earlier
-from wtal_features.methods.loop import Progress, Result, pretrain
+from wtal_features.methods.loop import Progress, Result, precision_on, pretrain
 from wtal_features.pretraining.clipbuild import build_clip_store
 from wtal_features.pretraining.clipsettings import ClipSettings
 from wtal_features.pretraining.clipstore import MANIFEST, ClipStore
@@ -53,10 +53,14 @@ class Words:
     annotations: Path | None = None
     subset: str | None = None
     clips: Path | None = None
-    fps: str = "25"
-    motion: str = "dis"
+    fps: str | None = None
+    motion: str | None = None
+    reencode: bool = True
     partial: bool = False
     workers: int = 0
+    timeout: float = Limits.stall_s
+    memory_gb: float = Limits.memory_gb
+    max_hours: float = Limits.max_hours
 
     def settings(self) -> Any:
         """The config of the method.
@@ -70,6 +74,8 @@ class Words:
             )
         config, places = read_config(METHODS[self.method].config(), self.config, self.overrides)
         refuse_idle(config, places, NEEDS)
+        if self.motion is not None and not METHODS[self.method].sees_motion(config):
+            raise WtalError(f"--motion means nothing for {self.method}, which sees colour alone.")
         return config
 
     def labels(self) -> Labels | None:
@@ -87,25 +93,30 @@ class Outcome:
 
     Attributes:
         result: Of the training.
-        skipped: Videos that could not be used.
-        videos: Number of those that were.
+        skipped: Videos that could not be read.
+        videos: Number of those that were used.
+        without: Number of those that have no piece of use.
     """
 
     result: Result
     skipped: list[Finding]
     videos: int
+    without: int
 
     def lines(self) -> list[str]:
         """For a person."""
         if self.result.interrupted:
-            return [f"Stopped after {self.result.steps} steps; --resume goes on."]
+            return [f"Stopped after step {self.result.steps}; --resume goes on."]
         figures = self.result.figures
-        shown = [f"{name} {figures[name]:.4g}" for name in ("loss", "top1") if name in figures]
-        lines = [f"{self.result.steps} steps on {self.videos} videos: {', '.join(shown)}"]
+        ends = [f"{name} {figures[name]:.4g}" for name in ("loss", "top1") if name in figures]
+        done = [f"steps: {self.result.steps}", f"videos: {self.videos}", *ends]
+        lines = [", ".join(done)]
+        if self.without:
+            lines.append(f"{self.without} more videos have no piece that is long enough.")
         if self.videos < FEW_VIDEOS:
             lines.append(
-                f"{self.videos} videos are few (published encoders learned from {FEW_VIDEOS:,} and "
-                "more): expect features for these videos and their like, not for all."
+                f"Published encoders learned from {FEW_VIDEOS:,} videos and more: expect features "
+                "for these videos and their like, not for all."
             )
         return lines + [str(file) for file in self.result.files]
 
@@ -139,33 +150,52 @@ def run(
         raise WtalError(f"--out is {words.out}; expected a name that ends in .safetensors.")
     if words.method == "ubernce" and labels is None:
         raise WtalError("ubernce learns from labels: add --tags FILE.csv or --annotations.")
-    refuse_earlier(folder_of(words.out), resume=resume)  # before hours of decoding
-    with Interrupt() as interrupt, group(device) as own:
+    # Before hours of decoding.
+    refuse_earlier(words.out, resume=resume)
+    precision_on(config.run, device)
+    with group(device) as own:
         store, skipped = _clips(videos, words, config, say, decoding)
-        chosen, numbers, missing = _chosen(store, labels, words.subset)
+        chosen, numbers, missing = _chosen(store, labels, words.subset, skipped)
         plan = plan_of(words.method, config, store, chosen, numbers)
-        result = pretrain(
-            plan,
-            words.out,
-            resume=resume,
-            device=own,
-            progress=training,
-            stopped=lambda: interrupt.requested,
-        )
-    return Outcome(result, skipped + missing, len(chosen))
+        with Interrupt() as interrupt:
+            result = pretrain(
+                plan,
+                words.out,
+                resume=resume,
+                device=own,
+                progress=training,
+                stopped=lambda: interrupt.requested,
+            )
+    if labels is not None:
+        wanted = {*chosen, *(finding.where for finding in missing)}
+        skipped = [finding for finding in skipped if finding.where in wanted]
+    return Outcome(result, skipped + missing, len(plan.used), len(chosen) - len(plan.used))
 
 
 def _chosen(
-    store: ClipStore, labels: Labels | None, subset: str | None
+    store: ClipStore, labels: Labels | None, subset: str | None, skipped: list[Finding]
 ) -> tuple[list[str], Mapping[str, tuple[int, ...]], list[Finding]]:
-    """The videos to use, the numbers of their classes, and those that the store lacks."""
+    """The videos to use, the numbers of their classes, and those that nobody has seen."""
+    if not store.videos:
+        raise FeatureError(
+            f"None of {len(skipped)} videos can be read. The first: {skipped[0]}"
+            if skipped
+            else f"{store.folder} holds no video.",
+            code="empty",
+        )
     if labels is None:
         return list(store.videos), {}, []
     wanted = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+    unread = {finding.where for finding in skipped}
     missing = [
-        Finding("missing", video, f"{labels.source} names it, and {store.folder} lacks it.")
+        Finding(
+            "missing",
+            video,
+            f"{labels.source} names it, and there is no such video.",
+            "Add the video, or take it out of the list.",
+        )
         for video in wanted
-        if video not in store
+        if video not in store and video not in unread
     ]
     chosen = [video for video in wanted if video in store]
     if not chosen:
@@ -189,7 +219,8 @@ def _clips(
 ) -> tuple[ClipStore, list[Finding]]:
     """The clip store, made or completed first where videos are given."""
     if (videos / MANIFEST).is_file():
-        return ClipStore(videos), []
+        _refuse_decoding(words, videos)
+        return _told(ClipStore(videos), config, say), []
     folder = words.clips or folder_of(words.out) / "clips"
     skipped: list[Finding] = []
     if rank_and_size()[0] == 0:
@@ -201,26 +232,64 @@ def _clips(
             before=lambda expected: say(f"{folder}: {expected}") if expected.videos else None,
             progress=decoding,
         )
+        for note in report.notes:
+            say(note)
         skipped = report.skipped
+        if skipped:
+            faults = {finding.where: f"{finding.message} {finding.cure}" for finding in skipped}
+            make_folder(folder_of(words.out))
+            write_json(folder_of(words.out) / "skipped.json", faults)
     together()
-    return ClipStore(folder), skipped
+    return _told(ClipStore(folder), config, say), skipped
+
+
+def _refuse_decoding(words: Words, store: Path) -> None:
+    """Options of decoding mean nothing where all is decoded."""
+    plain = Words(words.method, words.out)
+    names = ("clips", "fps", "motion", "reencode", "partial", "workers")
+    for name in (*names, "timeout", "memory_gb", "max_hours"):
+        if getattr(words, name) != getattr(plain, name):
+            raise WtalError(
+                f"--{name.replace('_', '-')} means nothing for {store}: it is a clip store. "
+                "Leave it out."
+            )
+
+
+def _told(store: ClipStore, config: Any, say: Callable[[str], None]) -> ClipStore:
+    """The store; what its frames lack is said."""
+    wanted, kept = short_side(config), store.settings.get("short_side")
+    if isinstance(kept, int) and kept < wanted:
+        say(
+            f"Frames of {store.folder} have a short side of {kept} px; clips of "
+            f"{config.clips.size} px are cut from {wanted} px. They are enlarged."
+        )
+    return store
+
+
+def short_side(config: Any) -> int:
+    """Pixels of the shorter edge of frames from which clips are cut: 8/7 of a clip's side."""
+    return -(-int(config.clips.size) * 8 // 7)
 
 
 def clip_settings(words: Words, config: Any) -> ClipSettings:
-    """How small frames may be kept for a training: crops come from a short side of 8/7 their size.
+    """How small frames may be kept for a training; maps of motion are half as large.
 
-    Maps of motion are kept at half of that.
+    Args:
+        words: The options.
+        config: Of the method.
+
+    Raises:
+        FeatureError: If one is not possible.
     """
-    side = -(-config.clips.size * 8 // 7)
-    motion = None
+    side, motion = short_side(config), None
     if METHODS[words.method].sees_motion(config):
-        motion = MotionSettings(cast(Any, words.motion))
+        motion = MotionSettings(cast(Any, words.motion or "dis"), reencode=words.reencode)
     return ClipSettings(
-        fps=parse_fps(words.fps),
+        fps=parse_fps(words.fps or "25"),
         short_side=side,
         motion=motion,
         motion_side=max(8, side // 2),
         partial=words.partial,
         workers=words.workers,
-        limits=Limits(),
+        limits=Limits(words.timeout, words.memory_gb, words.max_hours),
     )

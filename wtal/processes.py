@@ -10,6 +10,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from wtal.errors import WtalError
+
 # Others wait while the first one decodes videos.
 _PATIENCE = timedelta(hours=24)
 
@@ -30,10 +32,21 @@ def group(device: torch.device) -> Iterator[torch.device]:
 
     Args:
         device: as the user asked; of several GPUs each process takes one.
+
+    Raises:
+        WtalError: torchrun did not say where the others are, or there are too few GPUs.
     """
     if not started_by_torchrun():
         yield device
         return
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise WtalError(f"WORLD_SIZE is set and {name} is not; start it by torchrun.")
+    if device.type == "cuda" and int(os.environ["LOCAL_RANK"]) >= torch.cuda.device_count():
+        raise WtalError(
+            f"{os.environ.get('LOCAL_WORLD_SIZE', 'Several')} processes on this machine and "
+            f"{torch.cuda.device_count()} GPUs; take as many processes as GPUs."
+        )
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)

@@ -44,11 +44,15 @@ def test_classes_are_as_frequent_as_each_other() -> None:
     assert moving_textures(10, generator()).labels_V.bincount().tolist() == [3, 3, 2, 2]
 
 
-def test_a_tint_is_the_mean_of_each_colour_of_a_video() -> None:
-    plain, tinted = (moving_textures(64, generator(), tint=tint) for tint in (0.0, 0.5))
-    added = tinted.textures_V3SS - plain.textures_V3SS
-    assert torch.allclose(added, added[..., :1, :1].expand_as(added), atol=1e-5)
-    assert added[..., 0, 0].std() == pytest.approx(0.5, abs=0.1)
+def test_scenes_are_mean_colours_that_come_with_every_direction() -> None:
+    plain, coloured = (moving_textures(64, generator(), scenes=scenes) for scenes in (1, 4))
+    added = coloured.textures_V3SS - plain.textures_V3SS
+    colours = added[..., 0, 0]
+    assert torch.allclose(added, colours[..., None, None].expand_as(added), atol=1e-5)
+    assert torch.allclose(colours.sum(dim=1), torch.zeros(64), atol=1e-5)
+    shades = colours.mul(100).round().tolist()
+    pairs = {(int(d), *c) for d, c in zip(coloured.labels_V, shades, strict=True)}
+    assert len(pairs) == 16
 
 
 def test_a_texture_returns_after_one_turn_around_the_torus() -> None:

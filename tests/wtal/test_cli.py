@@ -1,11 +1,12 @@
 """The commands on good and bad input: exit codes, one sentence, nothing lost."""
 
 import errno
+import importlib
 import json
 import os
 import signal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -461,6 +462,53 @@ def test_a_lack_of_memory_names_the_settings_that_help(
     line = sentence(*base, "--out", tmp_path / "r")
     assert "train.batch_size" in line
     assert "--device cpu" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("extract", "v", "--encoder", "s3d", "--out", "o"), "--batch 1, --workers 1"),
+        (("probe", "v", "--labels", "l.csv", "--encoder", "s3d"), "--batch 1"),
+        (
+            ("probe", "v", "--labels", "l.csv", "--encoder", "s3d", "--finetune"),
+            "--batch 1, -o finetune.batch=8",
+        ),
+        (("pretrain", "cvrl", "v", "--out", "o.safetensors"), "-o optim.batch=16"),
+        (
+            ("pretrain", "coclr", "v", "--out", "o.safetensors"),
+            "-o init.batch=16, -o cycle.batch=16",
+        ),
+    ],
+)
+def test_a_lack_of_memory_names_options_that_the_command_takes(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], advice: str
+) -> None:
+    module: Any = importlib.import_module(f"wtal.{words[0]}")
+    read = module.Words.config if words[0] == "probe" else module.Words.settings
+
+    def fails(*given: object, **_: object) -> None:
+        read(next(each for each in given if isinstance(each, module.Words)))
+        raise MemoryError
+
+    monkeypatch.setattr(module, "run", fails)
+    line = sentence(*words)
+    assert (
+        line == f"error: Out of memory, on the GPU if there is one; {advice} or --device cpu helps."
+    )
+    assert sentence(*words, *advice.replace(",", "").split()) == line
+
+
+def test_a_lack_of_memory_names_no_options_where_none_help(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    # The package has a function of this name, too: the module is asked for by name.
+    monkeypatch.setattr(importlib.import_module("wtal_features.convert"), "convert", fails)
+    line = sentence("convert", data.store, "--out", tmp_path / "out")
+    assert line.startswith("error: Out of memory; ")
+    assert " -" not in line
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(

@@ -67,8 +67,9 @@ def test_videos_become_an_encoder_and_a_broken_one_is_named(videos: Path, tmp_pa
     out = tmp_path / "cmd.safetensors"
     said = pretrain("cmd", videos, "--out", out, *SMALL, *FEW, *MV, code=1)
     assert "text" in said
-    assert "2 steps on 5 videos" in said
-    assert "few" in said
+    assert "steps: 2, videos: 5" in said
+    assert "expect features for these videos" in said
+    assert "text" in json.loads((tmp_path / "cmd.run" / "skipped.json").read_text())
     assert (tmp_path / "cmd.run" / "clips" / "manifest.json").is_file()
     store = tmp_path / "store"
     words = ["extract", str(videos), "--encoder", str(out), "--out", str(store), "--keep-going"]
@@ -94,7 +95,8 @@ def test_a_clip_store_serves_every_method(clips: Path, tmp_path: Path, method: s
 def test_coclr_writes_a_file_for_each_stream(clips: Path, tmp_path: Path) -> None:
     few = [word.replace("optim", stage) for stage in ("init", "cycle") for word in FEW]
     out = tmp_path / "coclr.safetensors"
-    said = pretrain("coclr", clips, "--out", out, *SMALL, *few, *QUEUE, "-o", "cycles=1")
+    more = ("-o", "cycles=1", "-o", "cycle.steps=3")
+    said = pretrain("coclr", clips, "--out", out, *SMALL, *few, *QUEUE, *more)
     assert (tmp_path / "coclr.rgb.safetensors").is_file()
     assert (tmp_path / "coclr.flow.safetensors").is_file()
     assert "coclr.flow.safetensors" in said
@@ -104,7 +106,7 @@ def test_coclr_writes_a_file_for_each_stream(clips: Path, tmp_path: Path) -> Non
 def test_a_subset_leaves_the_other_videos_out(clips: Path, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.safetensors"
     words = ("--tags", videos / "tags.csv", "--subset", "a", *SMALL, *FEW, *QUEUE)
-    assert "on 4 videos" in pretrain("infonce", clips, "--out", out, *words)
+    assert "videos: 4" in pretrain("infonce", clips, "--out", out, *words)
     assert "present: a, b" in refused(
         "infonce", clips, "--out", tmp_path / "y.safetensors", *words, "--subset", "c"
     )
@@ -118,7 +120,7 @@ def test_a_run_is_not_overwritten_and_goes_on_with_resume(clips: Path, tmp_path:
     first = out.read_bytes()
     assert "--resume" in refused(*words)
     out.unlink()
-    assert "2 steps" in pretrain(*words, "--resume")
+    assert "steps: 2, videos: 5, loss" in pretrain(*words, "--resume")
     assert out.read_bytes() == first
     assert "queue.slots" in refused(*words, "--resume", "-o", "queue.slots=4")
 
@@ -131,7 +133,7 @@ def test_two_processes_of_torchrun_write_one_file(clips: Path, tmp_path: Path) -
     command += ["--standalone", "-m", "wtal", "pretrain", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("2 steps on 5 videos") == 1  # the first process speaks
+    assert done.stdout.count("steps: 2, videos: 5") == 1  # the first process speaks
     assert out.is_file()
 
 
@@ -148,6 +150,8 @@ def test_two_processes_of_torchrun_write_one_file(clips: Path, tmp_path: Path) -
         (("infonce", "-o", "network.arch=s3"), "no network 's3'"),
         (("cvrl", "--subset", "training"), "--subset needs --tags or --annotations"),
         (("ubernce",), "ubernce learns from labels"),
+        (("cvrl", "--motion", "mv"), "--motion means nothing for cvrl"),
+        (("cvrl", "-o", "run.precision=bf16", "--device", "cpu"), "Take fp32 or auto"),
     ],
 )
 def test_a_slip_is_named_before_anything_is_decoded(
@@ -157,6 +161,35 @@ def test_a_slip_is_named_before_anything_is_decoded(
     out = tmp_path / "x.safetensors"
     assert sentence in refused(method, tmp_path / "nowhere", "--out", out, *more)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_options_of_decoding_mean_nothing_for_a_clip_store(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.safetensors"
+    for words in (("--fps", "10"), ("--partial",), ("--clips", tmp_path / "c"), ("--workers", 2)):
+        assert f"{words[0]} means nothing" in refused("infonce", clips, "--out", out, *words)
+
+
+@pytest.mark.slow
+def test_what_failed_before_a_checkpoint_leaves_its_place(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.safetensors"
+    words = ("cmd", clips, "--out", out, *SMALL, *FEW, *MV[2:-2])
+    assert "multiple of 1/32" in refused(*words, "-o", "network.width=.3")
+    assert "steps: 2" in pretrain(*words)
+
+
+@pytest.mark.slow
+def test_turns_that_only_fill_the_queue_are_refused(clips: Path, tmp_path: Path) -> None:
+    few = [word.replace("optim", stage) for stage in ("init", "cycle") for word in FEW]
+    words = ("coclr", clips, "--out", tmp_path / "x.safetensors", *SMALL, *few, *QUEUE)
+    assert "A turn of 2 steps trains nothing" in refused(*words)
+
+
+def test_a_file_of_another_run_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "x.safetensors"
+    out.write_bytes(b"mine")
+    assert "no run beside it" in refused("cvrl", tmp_path, "--out", out)
+    assert out.read_bytes() == b"mine"
 
 
 def test_the_file_must_be_named_as_what_it_is(tmp_path: Path) -> None:

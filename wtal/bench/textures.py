@@ -27,6 +27,7 @@ from wtal_features.pretraining.clipwriter import find_video, new_video, write_ma
 CLASSES = 4  # right, down, left, up
 _BAND = (0.06, 0.22)  # cycles per px
 _NOISE_PX = 0.5
+_TINT = 0.5
 _CONTRAST = 40.0  # levels of uint8 per standard deviation
 
 
@@ -128,7 +129,7 @@ def moving_textures(
     side: int = 64,
     speed_px: float = 2.0,
     turn: float = 0.0,
-    tint: float = 0.0,
+    scenes: int = 1,
 ) -> MovingTextures:
     """So many videos, as many of each class as of the others, up to one.
 
@@ -138,12 +139,19 @@ def moving_textures(
         side: S.
         speed_px: Per frame.
         turn: Radians by which the direction turns per frame.
-        tint: Standard deviation of the mean of each colour of a video, in that of its texture.
+        scenes: Mean colours that there are; each comes with every direction. One: gray.
     """
+    numbers = torch.arange(count)
     frames = textures(count, side, generator)
-    if tint:
-        frames = frames + tint * torch.randn(count, 3, 1, 1, generator=generator)
-    return MovingTextures(frames, torch.arange(count) % CLASSES, speed_px, turn)
+    if scenes > 1:
+        frames = frames + scene_colours(scenes)[numbers // CLASSES % scenes, :, None, None]
+    return MovingTextures(frames, numbers % CLASSES, speed_px, turn)
+
+
+def scene_colours(count: int) -> Tensor:
+    """(count, 3): so many hues around gray, in standard deviations of a texture."""
+    hues = torch.arange(count)[:, None] / count + torch.arange(3) / 3
+    return _TINT * torch.cos(2 * math.pi * hues)
 
 
 def textures(count: int, side: int, generator: torch.Generator) -> Tensor:

@@ -53,4 +53,5 @@ def plan_of(
     """
     chosen = sorted(store.videos if videos is None else videos)
     stages = METHODS[method].stages(config, store, chosen, labels or {})
-    return Plan(method, asdict(config), config.run, store, chosen, stages)
+    sees_motion = METHODS[method].sees_motion(config)
+    return Plan(method, asdict(config), config.run, store, chosen, stages, sees_motion)

@@ -18,7 +18,7 @@ from wtal_features.clips import ClipSpec, Preprocess
 from wtal_features.encoders.cmd_pretraining import VIDEO_NETWORKS, CMDNet, cmd_losses
 from wtal_features.errors import FeatureError
 from wtal_features.methods.networks import NetworkConfig, clip_of, network_input
-from wtal_features.methods.queued import check_motion, seen
+from wtal_features.methods.samples import check_motion, seen
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig, require
 from wtal_features.methods.stages import Batch, Export, Objective, Outcome, Sample, Stage, named
 from wtal_features.pretraining.clipstore import ClipStore

@@ -23,18 +23,20 @@ from wtal_features.contrast.infonce import queue_logits, top1
 from wtal_features.contrast.mil_nce import mil_nce
 from wtal_features.contrast.mining import coclr_positives
 from wtal_features.contrast.queue import check_queue
+from wtal_features.errors import FeatureError
 from wtal_features.methods.infonce import COCLR_INIT, InfoNCE
 from wtal_features.methods.networks import STREAMS, NetworkConfig, clip_of, network_input
 from wtal_features.methods.queued import (
     PairDraw,
     QueueConfig,
     QueueObjective,
-    check_motion,
+    build_queued,
     exported,
     started,
 )
+from wtal_features.methods.samples import check_motion
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig, require
-from wtal_features.methods.stages import Batch, Export, Objective, Outcome, Stage
+from wtal_features.methods.stages import Batch, Export, Outcome, Stage
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.units import units_of
 
@@ -182,12 +184,13 @@ def coclr_stages(
     check_motion(store)
     both = PairDraw(config.clips, _VIEWS)
     units = units_of(store, videos, config.clips.piece_s, both.usable)
+    _check_turns(config, len(units))
     first = [
         Stage(
             name=f"{STREAMS[view]}-infonce",
             units=units,
             draw=PairDraw(config.clips, (view,)),
-            build=partial(_infonce, config, view),
+            build=partial(build_queued, InfoNCE, config, view, config.init.batch),
             optim=config.init,
         )
         for view in _VIEWS
@@ -206,16 +209,13 @@ def coclr_stages(
     return first + turns
 
 
-def _infonce(
-    config: CoCLRConfig, view: View, carried: Mapping[str, Tensor], generator: torch.Generator
-) -> Objective:
-    return InfoNCE(
-        config.network,
-        config.clips,
-        config.queue,
-        view=view,
-        batch=config.init.batch,
-        second_dim=None,
-        carried={},
-        generator=generator,
-    )
+def _check_turns(config: CoCLRConfig, units: int) -> None:
+    """Refuse turns that end while the queue fills: they would train nothing."""
+    steps, filling = config.cycle.total_steps(units), config.queue.slots // config.cycle.batch
+    if steps <= filling:
+        raise FeatureError(
+            f"A turn of {steps} steps trains nothing: the first {filling} fill the queue of "
+            f"{config.queue.slots} keys.",
+            "Take a smaller queue.slots, or more cycle.steps.",
+            code="option",
+        )

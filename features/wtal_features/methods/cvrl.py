@@ -21,7 +21,7 @@ from wtal_features.contrast.nt_xent import nt_xent
 from wtal_features.contrast.processes import gather_rows, own_rows
 from wtal_features.encoders.r3d50 import CVRLHead
 from wtal_features.methods.networks import Embedder, NetworkConfig, clip_of, network_input
-from wtal_features.methods.queued import seen
+from wtal_features.methods.samples import seen
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig, require
 from wtal_features.methods.stages import Batch, Export, Objective, Outcome, Sample, Stage, named
 from wtal_features.pretraining.clipstore import ClipStore

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wtal_features.errors import FeatureError
-from wtal_features.files import atomic_write, make_folder, read_json
+from wtal_features.files import atomic_write, read_json, write_failed
 from wtal_features.methods.settings import differences
 
 CONFIG, METRICS, STATE, STAGES = "config.json", "metrics.jsonl", "state.safetensors", "stages"
@@ -57,47 +57,50 @@ def stream_file(out: Path, stream: str, streams: int) -> Path:
     return out if streams == 1 else out.with_suffix(f".{stream}{out.suffix}")
 
 
-def refuse_earlier(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run which shall not go on.
+def refuse_earlier(out: Path, *, resume: bool) -> None:
+    """Refuse a place that holds a run which shall not go on, or a file of another.
+
+    A run that ended before its first checkpoint is none: its place is free.
 
     Raises:
-        FeatureError: If it does.
+        FeatureError: If the place is taken.
     """
-    if (folder / CONFIG).exists() and not resume:
+    folder = folder_of(out)
+    if (folder / STATE).exists() and not resume:
         raise FeatureError(
             f"{folder} already holds a run.",
             "Add --resume to go on with it, or choose another --out.",
             code="exists",
         )
+    if out.exists() and not (folder / STATE).exists():
+        raise FeatureError(
+            f"{out} is there already, and no run beside it.",
+            "Move it away, or choose another --out.",
+            code="exists",
+        )
 
 
-def open_folder(folder: Path, identity: Mapping[str, Any], *, resume: bool) -> bool:
-    """Make the folder, or look whether the run in it is the one that shall go on.
+def open_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Look whether the run in a folder is this one, or begin it there.
 
     Args:
-        folder: Of the run.
+        folder: Of the run; it exists.
         identity: What decides the run, as JSON values: method, config, data.
-        resume: Go on with a run that is there.
-
-    Returns:
-        Whether there is a moment to go on from.
 
     Raises:
-        FeatureError: If a run is there and shall not go on, or is another one.
+        FeatureError: If it is another one, or nothing says which it is.
     """
-    make_folder(folder)
-    refuse_earlier(folder, resume=resume)
     config = folder / CONFIG
-    if not config.exists():
-        if (folder / STATE).exists():
-            raise FeatureError(
-                f"{config} is missing: nothing says which run {STATE} belongs to.",
-                "Restore it from a copy, or choose another --out.",
-                code="damaged",
-            )
+    if not (folder / STATE).exists():
         with atomic_write(config) as handle:
             handle.write(json.dumps(identity, indent=1).encode() + b"\n")
-        return False
+        return
+    if not config.exists():
+        raise FeatureError(
+            f"{config} is missing: nothing says which run {STATE} belongs to.",
+            f"Restore it from a copy, or remove {STATE} to begin again.",
+            code="damaged",
+        )
     earlier = read_json(config)
     changed = differences(earlier if isinstance(earlier, dict) else {}, identity)
     if changed:
@@ -107,17 +110,24 @@ def open_folder(folder: Path, identity: Mapping[str, Any], *, resume: bool) -> b
             "Go on with the same, or choose another --out.",
             code="resume",
         )
-    return (folder / STATE).exists()
 
 
 def save_state(folder: Path, saved: Saved) -> None:
-    """Write a moment, whole or not at all."""
+    """Write a moment, whole or not at all.
+
+    Raises:
+        FeatureError: If it cannot be written; the moment before is still there.
+    """
     # safetensors takes no two names for one memory, and key encoders may share some.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in saved.tensors.items()}
     about = json.dumps({"stage": saved.stage, "step": saved.step})
     data = save(tensors, {_ENTRY: about})
-    with atomic_write(folder / STATE) as handle:
-        handle.write(data)
+    try:
+        with atomic_write(folder / STATE) as handle:
+            handle.write(data)
+    except FeatureError as error:
+        cure = "Mend that, then --resume goes on from the last checkpoint."
+        raise FeatureError(error.problem, cure, code=error.code) from error
 
 
 def load_state(folder: Path) -> Saved:
@@ -135,7 +145,7 @@ def load_state(folder: Path) -> Saved:
     except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise FeatureError(
             f"{path} is damaged: {' '.join(str(error).split())[:120]}.",
-            "Remove the folder and begin again, or restore it from a copy.",
+            "Remove it and begin again, or restore it from a copy.",
             code="damaged",
         ) from error
 
@@ -164,7 +174,18 @@ def metrics(folder: Path, stage: int, step: int) -> Iterator[Callable[[Mapping[s
     with path.open("a") as handle:
 
         def write(entry: Mapping[str, Any]) -> None:
-            handle.write(json.dumps(entry) + "\n")
-            handle.flush()
+            try:
+                handle.write(json.dumps(entry) + "\n")
+                handle.flush()
+            except OSError as error:
+                write_failed(path, error)
 
         yield write
+
+
+def last_figures(folder: Path) -> dict[str, Any]:
+    """The last line of metrics.jsonl; empty where there is none."""
+    path = folder / METRICS
+    lines = path.read_text().splitlines() if path.exists() else []
+    figures: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return figures

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from wtal_features.clips import View
 from wtal_features.contrast.infonce import infonce, queue_logits, top1
@@ -20,7 +19,8 @@ from wtal_features.contrast.queue import check_queue
 from wtal_features.contrast.uber_nce import uber_nce
 from wtal_features.errors import FeatureError
 from wtal_features.methods.networks import STREAMS, NetworkConfig
-from wtal_features.methods.queued import PairDraw, QueueConfig, QueueObjective, check_motion
+from wtal_features.methods.queued import PairDraw, QueueConfig, QueueObjective, build_queued
+from wtal_features.methods.samples import check_motion
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig
 from wtal_features.methods.stages import Batch, Outcome, Stage
 from wtal_features.pretraining.clipstore import ClipStore
@@ -127,27 +127,6 @@ def _stage(
         name=f"{STREAMS[config.view]}-{method}",
         units=units_of(store, videos, config.clips.piece_s, draw.usable, labels),
         draw=draw,
-        build=partial(build_queued, objective, config, config.view, config.optim),
+        build=partial(build_queued, objective, config, config.view, config.optim.batch),
         optim=config.optim,
-    )
-
-
-def build_queued(
-    objective: Callable[..., QueueObjective],
-    config: InfoNCEConfig,
-    view: View,
-    optim: OptimConfig,
-    carried: Mapping[str, Tensor],
-    generator: torch.Generator,
-) -> QueueObjective:
-    """An objective of one stream, from what is carried or anew."""
-    return objective(
-        config.network,
-        config.clips,
-        config.queue,
-        view=view,
-        batch=optim.batch,
-        second_dim=None,
-        carried=carried,
-        generator=generator,
     )

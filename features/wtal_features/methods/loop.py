@@ -61,6 +61,7 @@ class Plan:
         store: Where clips come from.
         videos: Ids of the videos that are used.
         stages: What is trained, in order.
+        sees_motion: Whether any of them does, be it only while it trains.
     """
 
     method: str
@@ -69,20 +70,30 @@ class Plan:
     store: ClipStore
     videos: Sequence[str]
     stages: Sequence[Stage]
+    sees_motion: bool
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the run, as JSON values."""
+    @property
+    def used(self) -> list[str]:
+        """The videos that have a piece of use."""
+        return sorted({unit.video for stage in self.stages for unit in stage.units})
+
+    def identity(self, precision: str) -> dict[str, Any]:
+        """What decides the run, as JSON values.
+
+        Args:
+            precision: What `auto` has become.
+        """
         keys = [self.store.info(video).key for video in self.videos]
         labels = [[unit.labels for unit in stage.units] for stage in self.stages]
-        text = json.dumps([keys, labels])
         own = {name: value for name, value in self.config.items() if name != "run"}
         return {
             "method": self.method,
             "config": json.loads(json.dumps(own)),
             "seed": self.run.seed,
-            "precision": self.run.precision,
-            "clips": dict(self.store.settings),
-            "videos": hashlib.sha256(text.encode()).hexdigest(),
+            "precision": precision,
+            "store": dict(self.store.settings),
+            "videos": _sha256(keys),
+            "labels": _sha256(labels),
         }
 
 
@@ -102,7 +113,7 @@ class Result:
     Attributes:
         files: The encoders; none where it was interrupted.
         steps: Done, of all stages.
-        figures: Of the last step that was logged.
+        figures: Of the last line of metrics.jsonl.
         interrupted: Stopped when asked to, with a checkpoint.
     """
 
@@ -125,8 +136,7 @@ def pretrain(
 
     Args:
         plan: What to train on what.
-        out: The `.safetensors` file to write; its folder must exist. See `folder` for what lies
-            beside it.
+        out: The `.safetensors` file to write. See `folder` for what lies beside it.
         resume: Go on with a run that is there.
         device: Where to compute.
         progress: See `Progress`.
@@ -137,16 +147,17 @@ def pretrain(
             is not finite.
     """
     device = torch.device(device)
-    precision = _precision(plan.run, device)
+    precision = precision_on(plan.run, device)
     for stage in plan.stages:
         _check(stage)
     here = run_folder.folder_of(out)
     first = rank_and_size()[0] == 0
     if first:
+        run_folder.refuse_earlier(out, resume=resume)
         make_folder(here)
     with lock(here) if first else nullcontext():
         if first:
-            run_folder.open_folder(here, plan.identity(), resume=resume)
+            run_folder.open_folder(here, plan.identity(precision))
         together()
         return _Run(plan, out, here, device, precision, progress, stopped).all_stages()
 
@@ -186,6 +197,7 @@ class _Run:
                 if stopped and done < sum(self.steps):
                     return Result((), done, self.figures, True)
         files = self._write(objective, self.out, sum(self.steps))
+        self.figures = self.figures or run_folder.last_figures(self.here)
         return Result(files, sum(self.steps), self.figures, False)
 
     def _metrics(self, stage: int, step: int) -> AbstractContextManager[Callable[[Figures], None]]:
@@ -251,7 +263,7 @@ class _Run:
         """Loss, gradient and update of one batch; what there is to say of it."""
         stage = self.plan.stages[number]
         rate = stage.optim.rate(step, self.steps[number])
-        batch = {name: rows.to(self.device, non_blocking=True) for name, rows in batch.items()}
+        batch = {name: rows.to(self.device) for name, rows in batch.items()}
         outcome = objective(batch, generator_of(self.plan.run.seed, "step", number, step))
         loss = {} if outcome.loss is None else {"loss": outcome.loss}
         figures = mean_figures({**loss, **outcome.figures})
@@ -311,7 +323,6 @@ class _Run:
 
     def _metadata(self, export: Export, steps: int) -> EncoderMetadata:
         motion = self.plan.store.settings.get("motion")
-        config = json.dumps(self.plan.identity(), sort_keys=True)
         return EncoderMetadata(
             method=self.plan.method,
             arch=export.arch,
@@ -320,11 +331,11 @@ class _Run:
             dim=int(export.network.dim),  # type: ignore[arg-type]
             clip=export.clip,
             grid_fps=float(self.plan.store.fps),
-            motion_source=motion["source"] if motion and export.clip.view == "motion" else None,
+            motion_source=motion["source"] if motion and self.plan.sees_motion else None,
             step=steps,
-            videos=len(self.plan.videos),
+            videos=len(self.plan.used),
             versions=made_with(self.device, self.plan.stages[0].optim.batch),
-            config_sha256=hashlib.sha256(config.encode()).hexdigest(),
+            config_sha256=_sha256(self.plan.identity(self.precision)),
         )
 
 
@@ -346,11 +357,11 @@ class _Watch:
             "samples_per_s": round(self._samples / seconds, 3),
             "waited": round(self._waited_s / seconds, 4),
         }
-        self.__init__()  # type: ignore[misc]
+        self._since, self._waited_s, self._samples = time.perf_counter(), 0.0, 0
         return found
 
 
-def _precision(run: RunConfig, device: torch.device) -> str:
+def precision_on(run: RunConfig, device: torch.device) -> str:
     """What `auto` means here.
 
     Raises:
@@ -423,9 +434,14 @@ def _restore(
         raise FeatureError(
             f"{here / run_folder.STATE} does not fit this run: "
             f"{' '.join(str(error).split())[:160]}.",
-            "Remove the folder and begin again.",
+            "Remove it and begin again.",
             code="resume",
         ) from error
+
+
+def _sha256(value: object) -> str:
+    """Of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _ignored(figures: Figures) -> None:

@@ -5,15 +5,14 @@ Shapes: B samples, n frames, S side, C channels, D dimensions of the space of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wtal_features.augment.augmentation import Augmentation
 from wtal_features.augment.draws import below
 from wtal_features.augment.recipes import coclr_base, coclr_null, draw_coclr
 from wtal_features.checkpoints.coclr import COCLR_RGB
@@ -21,7 +20,6 @@ from wtal_features.clips import ClipSpec, View
 from wtal_features.contrast.momentum import key_copy, step_keys
 from wtal_features.contrast.queue import KeyQueue
 from wtal_features.encoders.s3d import ContrastHead
-from wtal_features.errors import FeatureError
 from wtal_features.methods.networks import (
     STREAMS,
     Embedder,
@@ -29,6 +27,7 @@ from wtal_features.methods.networks import (
     clip_of,
     network_input,
 )
+from wtal_features.methods.samples import seen
 from wtal_features.methods.settings import ClipConfig, require
 from wtal_features.methods.stages import Export, Objective, Sample, named, under
 from wtal_features.pretraining.clipstore import ClipStore
@@ -98,34 +97,6 @@ class PairDraw:
     def usable(self, store: ClipStore, unit: Unit) -> bool:
         """Whether a piece is long enough: at most half of a clip is padding."""
         return coclr_usable(unit.frames, self.clips.frames, self.clips.every)
-
-
-def seen(
-    store: ClipStore,
-    video: str,
-    indices: Sequence[int],
-    view: View,
-    augmentation: Augmentation,
-) -> Tensor:
-    """A clip of a store after its augmentation, (n, S, S, C)."""
-    if view == "rgb":
-        return augmentation.frames(torch.from_numpy(store.frames(video, indices)))
-    maps = store.motion(video, indices).astype(np.float32, copy=False)
-    return augmentation.motion(torch.from_numpy(maps))
-
-
-def check_motion(store: ClipStore) -> None:
-    """Refuse a store without motion.
-
-    Raises:
-        FeatureError: If it has none.
-    """
-    if store.settings.get("motion") is None:
-        raise FeatureError(
-            f"{store.folder} holds no motion, and this method learns from it.",
-            "Build the store with a source of motion.",
-            code="view",
-        )
 
 
 # Networks ----------------------------------------------------------------------------------------
@@ -219,3 +190,43 @@ def exported(encoder: Embedder, network: NetworkConfig, clip: ClipSpec) -> Expor
     channels = 2 if clip.view == "motion" else 3
     arch = network.named_for(clip.view)
     return Export(encoder.backbone, arch, network.width, channels, clip)
+
+
+class QueuedConfig(Protocol):
+    """What the configs of these methods share."""
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The backbone."""
+        ...
+
+    @property
+    def clips(self) -> ClipConfig:
+        """Of training."""
+        ...
+
+    @property
+    def queue(self) -> QueueConfig:
+        """The space of the contrast."""
+        ...
+
+
+def build_queued(
+    objective: Callable[..., QueueObjective],
+    config: QueuedConfig,
+    view: View,
+    batch: int,
+    carried: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> QueueObjective:
+    """An objective of one stream by itself, from what is carried or anew; see `QueueObjective`."""
+    return objective(
+        config.network,
+        config.clips,
+        config.queue,
+        view=view,
+        batch=batch,
+        second_dim=None,
+        carried=carried,
+        generator=generator,
+    )
