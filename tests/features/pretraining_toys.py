@@ -20,6 +20,7 @@ from tests.group import join, leave
 from tests.moving_textures import moving_textures
 from wtal_features.encoders.catalog import ENCODERS, Architecture
 from wtal_features.methods.catalog import METHODS, plan_of
+from wtal_features.methods.cmd import CMDConfig, FutureConfig
 from wtal_features.methods.coclr import CoCLRConfig
 from wtal_features.methods.cvrl import CVRLConfig
 from wtal_features.methods.folder import METRICS, STATE, folder_of
@@ -38,7 +39,7 @@ CLIPS = ClipConfig(8, 1, 32, flip=False, piece_s="whole")
 QUEUE = QueueConfig(dim=16, slots=8, momentum=0.9)
 RUN = RunConfig(loaders=0, log_every=1, save_every=2)
 NARROW = NetworkConfig("s3d", 0.125)
-METHOD_NAMES = ("infonce", "ubernce", "coclr", "cvrl")
+METHOD_NAMES = ("infonce", "ubernce", "coclr", "cvrl", "cmd")
 _TIMES = ("samples_per_s", "waited")
 
 
@@ -60,6 +61,9 @@ def config(method: str, **changes: Any) -> Any:
     elif method == "cvrl":
         sgd = optim(4, optimizer="sgd", lr=0.1, decayed="kernels", schedule="cosine", warmup=0.3)
         base = CVRLConfig(NetworkConfig("r3d50", 0.125), CLIPS, dim=16, optim=sgd)
+    elif method == "cmd":
+        network, future = NetworkConfig("r2plus1d26", 0.125), FutureConfig(frames=4, negatives=1)
+        base = CMDConfig(network, CLIPS, future, optim(4))
     else:
         base = InfoNCEConfig("rgb", NARROW, CLIPS, QUEUE, optim(4))
     return replace(base, **{"run": RUN, **changes})

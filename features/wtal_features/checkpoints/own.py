@@ -40,7 +40,8 @@ class EncoderMetadata:
         dim: D of its output.
         clip: Frames, stride, view, geometry and scale of its input.
         grid_fps: Frames per second of the grid that the clip counts in.
-        motion_source: Where motion came from (`dis`, `mv`, ...); None for colour.
+        motion_source: Where motion came from (`dis`, `mv`, ...), be it only in training; None where
+            no motion was seen.
         step: Optimizer steps done.
         videos: Videos it was trained on.
         versions: Package -> version.
