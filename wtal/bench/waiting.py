@@ -43,8 +43,8 @@ def _waited(store: ClipStore, folder: Path, loaders: int, *, quick: bool) -> Fig
     """Train for a while; the first lines of metrics.jsonl tell of warming up, and are left out."""
     network = NetworkConfig("s3d", 0.125 if quick else 0.25)
     clips = ClipConfig(8, 1, 32) if quick else ClipConfig(16, 1, 64)
-    optim = OptimConfig(epochs=1, steps=4 if quick else 16, batch=4 if quick else 16)
-    run = RunConfig(loaders=loaders, log_every=2 if quick else 4, save_every=10**6)
+    optim = OptimConfig(epochs=1, steps=4 if quick else 10, batch=4 if quick else 8)
+    run = RunConfig(loaders=loaders, log_every=2, save_every=10**6)
     config = InfoNCEConfig(
         network=network, clips=clips, queue=QueueConfig(slots=64), optim=optim, run=run
     )
