@@ -45,6 +45,7 @@ PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "video-memory": video_memory.measure,
     "pretrain": pretraining.measure,
 }
+ON_DEMAND = ("pretrain",)  # it trains for half an hour
 
 
 def run(
@@ -53,7 +54,7 @@ def run(
     """Measure pieces; rows come as they are ready.
 
     Args:
-        what: names from PIECES; none: all.
+        what: names from PIECES; none: all but those of ON_DEMAND.
         repeats: timed turns of each figure and its reference.
         quick: tiny sizes, to see that everything works.
         quiet: no progress bar.
@@ -67,4 +68,5 @@ def run(
     if repeats < 1:
         raise WtalError(f"--repeats is {repeats}; expected at least 1.")
     plan = Plan(repeats, quick, machine_and_versions(), quiet)
-    return (row for name in what or PIECES for row in PIECES[name](plan))
+    names = what or [name for name in PIECES if name not in ON_DEMAND]
+    return (row for name in names for row in PIECES[name](plan))
