@@ -112,7 +112,10 @@ class Outcome:
         done = [f"steps: {self.result.steps}", f"videos: {self.videos}", *ends]
         lines = [", ".join(done)]
         if self.without:
-            lines.append(f"{self.without} more videos have no piece that is long enough.")
+            lines.append(
+                f"{self.without} more videos have no piece of use: too short, or without what "
+                "the method needs."
+            )
         if self.videos < FEW_VIDEOS:
             lines.append(
                 f"Published encoders learned from {FEW_VIDEOS:,} videos and more: expect features "
@@ -166,10 +169,15 @@ def run(
                 progress=training,
                 stopped=lambda: interrupt.requested,
             )
-    if labels is not None:
-        wanted = {*chosen, *(finding.where for finding in missing)}
+    if labels is not None:  # faults of videos that nobody asked for are none
+        wanted = _wanted(labels, words.subset)
         skipped = [finding for finding in skipped if finding.where in wanted]
     return Outcome(result, skipped + missing, len(plan.used), len(chosen) - len(plan.used))
+
+
+def _wanted(labels: Labels, subset: str | None) -> list[str]:
+    """The videos that the labels name, of one subset or of all, sorted."""
+    return sorted(labels.tags) if subset is None else videos_of(labels, subset)
 
 
 def _chosen(
@@ -185,7 +193,7 @@ def _chosen(
         )
     if labels is None:
         return list(store.videos), {}, []
-    wanted = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+    wanted = _wanted(labels, subset)
     unread = {finding.where for finding in skipped}
     missing = [
         Finding(

@@ -113,6 +113,19 @@ def test_a_subset_leaves_the_other_videos_out(clips: Path, videos: Path, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_broken_video_is_named_where_the_labels_name_it(videos: Path, tmp_path: Path) -> None:
+    tags = tmp_path / "tags.csv"
+    words = ("--tags", tags, "--subset", "a", *SMALL, *FEW, *QUEUE, "--workers", "1")
+    rows = "".join(f"v{i},pan,a\n" for i in range(4))
+    for label, code in (("b", 0), ("a", 1)):
+        tags.write_text(f"video,label,subset\n{rows}text,pan,{label}\n")
+        out = tmp_path / f"{label}.safetensors"
+        said = pretrain("infonce", videos, "--out", out, *words, code=code)
+        assert "videos: 4" in said
+        assert ("text.mp4 does not open as a video" in said) == bool(code)
+
+
+@pytest.mark.slow
 def test_a_run_is_not_overwritten_and_goes_on_with_resume(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.safetensors"
     words = ("infonce", clips, "--out", out, *SMALL, *FEW, *QUEUE)
