@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.features.videos import flip_map
 from wtal_features.augment.augmentation import Augmentation, Recipe
 from wtal_features.augment.blur import gaussian_blur
 from wtal_features.augment.colour import (
@@ -38,7 +39,6 @@ from wtal_features.augment.recipes import (
     draw_cvrl,
 )
 from wtal_features.errors import FeatureError
-from wtal_features.motion.source import flip_map
 
 DRAWS = 2000
 HW = (48, 64)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.features.videos import panned, write_video
+from tests.features.videos import flip_map, panned, write_video
 from wtal_features.errors import FeatureError
 from wtal_features.motion.cache import MotionCache, motion_key
 from wtal_features.motion.flow import FLOWS, TVL1, Dis, Farneback, FlowView
@@ -22,7 +22,6 @@ from wtal_features.motion.source import (
     MOTION_SOURCES,
     MotionView,
     VectorView,
-    flip_map,
     motion_maps,
     motion_view,
     rotate_map,

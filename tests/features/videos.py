@@ -96,3 +96,8 @@ def number_of(frame: NDArray[np.uint8]) -> int:
         y, x = int((row + 0.5) * height / 2), int((column + 0.5) * width / 5)
         value |= int(frame[y, x].mean() > 128) << bit
     return value
+
+
+def flip_map(map_HW2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mirror maps of motion (..., H, W, 2) left to right: the grid, and dx changes its sign."""
+    return map_HW2[..., ::-1, :] * np.array([-1, 1], np.float32)

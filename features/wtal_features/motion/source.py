@@ -207,12 +207,3 @@ def rotate_map(map_HW2: Map, quarter_turns: int) -> Map:
         grid = np.rot90(turned, axes=(-3, -2))
         turned = np.stack([grid[..., 1], -grid[..., 0]], axis=-1)
     return turned
-
-
-def flip_map(map_HW2: Map) -> Map:
-    """Mirror maps left to right: the grid, and dx changes its sign.
-
-    Args:
-        map_HW2: (..., H, W, 2).
-    """
-    return map_HW2[..., ::-1, :] * np.array([-1, 1], np.float32)
