@@ -21,7 +21,7 @@ LAZY = {
 
 
 # Networks are torch throughout; these folders are imported inside functions only.
-NETWORKS = ("encoders", "checkpoints", "methods")
+NETWORKS = ("encoders", "checkpoints", "methods", "retrieval")
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -36,7 +36,7 @@ from wtal_features.methods.catalog import plan_of
 from wtal_features.methods.folder import CONFIG, METRICS, STATE, folder_of, load_state
 from wtal_features.methods.loop import Plan, Progress, Result, pretrain
 from wtal_features.methods.networks import NetworkConfig
-from wtal_features.methods.stages import Batch, Export, Objective, Outcome, Sample, Stage
+from wtal_features.methods.stages import Batch, EncoderExport, Export, Objective, Outcome, Sample, Stage
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.units import Unit
 
@@ -384,7 +384,7 @@ class Fragile(Objective):
         return Outcome(loss, {"figure": figure})
 
     def exports(self) -> Mapping[str, Export]:
-        return {"rgb": Export(self.point, "s3d", 1.0, 3, ENCODERS["s3d"].clip)}
+        return {"rgb": EncoderExport(self.point, "s3d", 1.0, 3, ENCODERS["s3d"].clip)}
 
     def carried(self) -> dict[str, Tensor]:
         return {"rgb.w": self.point.w}

@@ -22,8 +22,7 @@ from wtal_features.pretraining.randomness import generator_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wtal_features.methods.stages import Batch, Sample, Stage
-    from wtal_features.pretraining.clipstore import ClipStore
+    from wtal_features.methods.stages import Batch, Sample, Source, Stage
 
 _AHEAD = 3  # batches that are drawn or waiting
 
@@ -35,7 +34,7 @@ class Loader:
     draws it, and however many there are.
 
     Args:
-        store: Where clips come from.
+        store: Where samples come from.
         stage: What they are drawn from, and how.
         seed: Of the run.
         place: Number of the stage.
@@ -49,7 +48,7 @@ class Loader:
 
     def __init__(
         self,
-        store: ClipStore,
+        store: Source,
         stage: Stage,
         seed: int,
         place: int,

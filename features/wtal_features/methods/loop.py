@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from wtal_features.checkpoints.own import EncoderMetadata, save_encoder
 from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.encoders.inference import layout
 from wtal_features.errors import FeatureError
@@ -38,13 +37,13 @@ from wtal_features.methods.optimizing import (
 from wtal_features.methods.settings import RunConfig
 from wtal_features.methods.stages import (
     Batch,
-    Export,
+    Facts,
     Objective,
+    Source,
     Stage,
     named,
     under,
 )
-from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.randomness import generator_of
 
 Figures = Mapping[str, Any]
@@ -58,7 +57,7 @@ class Plan:
         method: Its name.
         config: Of the method, as JSON values.
         run: How to go about it.
-        store: Where clips come from.
+        store: Where samples come from.
         videos: Ids of the videos that are used.
         stages: What is trained, in order.
         sees_motion: Whether any of them does, be it only while it trains.
@@ -67,7 +66,7 @@ class Plan:
     method: str
     config: Mapping[str, Any]
     run: RunConfig
-    store: ClipStore
+    store: Source
     videos: Sequence[str]
     stages: Sequence[Stage]
     sees_motion: bool
@@ -312,26 +311,20 @@ class _Run:
             run_folder.save_state(self.here, saved)
 
     def _write(self, objective: Objective, out: Path, steps: int) -> tuple[Path, ...]:
-        """The encoders of an objective, a file each."""
+        """What an objective has trained, a file for each stream."""
         exports = objective.exports()
         files = {stream: run_folder.stream_file(out, stream, len(exports)) for stream in exports}
         if self.rank == 0:
             for stream, export in exports.items():
-                save_encoder(files[stream], export.network, self._metadata(export, steps))
+                export.save(files[stream], self._facts(steps))
         together()
         return tuple(files.values())
 
-    def _metadata(self, export: Export, steps: int) -> EncoderMetadata:
-        motion = self.plan.store.settings.get("motion")
-        return EncoderMetadata(
+    def _facts(self, steps: int) -> Facts:
+        return Facts(
             method=self.plan.method,
-            arch=export.arch,
-            width=export.width,
-            in_channels=export.in_channels,
-            dim=int(export.network.dim),  # type: ignore[arg-type]
-            clip=export.clip,
-            grid_fps=float(self.plan.store.fps),
-            motion_source=motion["source"] if motion and self.plan.sees_motion else None,
+            settings=self.plan.store.settings,
+            sees_motion=self.plan.sees_motion,
             step=steps,
             videos=len(self.plan.used),
             versions=made_with(self.device, self.plan.stages[0].optim.batch),

@@ -29,7 +29,7 @@ from wtal_features.methods.networks import (
 )
 from wtal_features.methods.samples import seen
 from wtal_features.methods.settings import ClipConfig, require
-from wtal_features.methods.stages import Export, Objective, Sample, named, under
+from wtal_features.methods.stages import EncoderExport, Export, Objective, Sample, named, under
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.sampling import coclr_clip, coclr_usable
 from wtal_features.pretraining.units import Unit, one_label
@@ -185,11 +185,11 @@ def started(
     return encoder
 
 
-def exported(encoder: Embedder, network: NetworkConfig, clip: ClipSpec) -> Export:
+def exported(encoder: Embedder, network: NetworkConfig, clip: ClipSpec) -> EncoderExport:
     """The backbone of an encoder, for its file."""
     channels = 2 if clip.view == "motion" else 3
     arch = network.named_for(clip.view)
-    return Export(encoder.backbone, arch, network.width, channels, clip)
+    return EncoderExport(encoder.backbone, arch, network.width, channels, clip)
 
 
 class QueuedConfig(Protocol):

@@ -10,14 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from wtal_features.checkpoints.own import EncoderMetadata, save_encoder
 from wtal_features.clips import ClipSpec
+from wtal_features.extraction.settings import parse_fps
 from wtal_features.methods.settings import OptimConfig
-from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.units import Unit
 
 Sample = Mapping[str, Tensor]  # of one piece of a video; the loader stacks them by name
@@ -36,8 +38,61 @@ class Outcome(NamedTuple):
     figures: dict[str, Tensor]
 
 
+class Keyed(Protocol):
+    """What a source knows of a video."""
+
+    @property
+    def key(self) -> str:
+        """Another one for other content."""
+        ...
+
+
+class Source(Protocol):
+    """What samples are drawn from: a clip store, or the rows of a feature store."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How it was made, as JSON values."""
+        ...
+
+    def info(self, video: str) -> Keyed:
+        """What it has of a video."""
+        ...
+
+
 @dataclass(frozen=True)
-class Export:
+class Facts:
+    """What the loop knows of a run, for the files that it ends with.
+
+    Attributes:
+        method: That trained.
+        settings: Of the source.
+        sees_motion: Whether motion was seen, be it only in training.
+        step: Optimizer steps done.
+        videos: Videos it was trained on.
+        versions: Package -> version.
+        config_sha256: Of the configuration of the training.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    sees_motion: bool
+    step: int
+    videos: int
+    versions: Mapping[str, str]
+    config_sha256: str
+
+
+class Export(Protocol):
+    """What a stage has trained, as it is kept."""
+
+    def save(self, path: Path, facts: Facts) -> None:
+        """Write it, whole or not at all."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderExport:
     """An encoder that a stage has trained, as its file will say.
 
     Attributes:
@@ -53,6 +108,25 @@ class Export:
     width: float
     in_channels: int
     clip: ClipSpec
+
+    def save(self, path: Path, facts: Facts) -> None:
+        """One safetensors file."""
+        motion = facts.settings.get("motion")
+        metadata = EncoderMetadata(
+            method=facts.method,
+            arch=self.arch,
+            width=self.width,
+            in_channels=self.in_channels,
+            dim=int(self.network.dim),  # type: ignore[arg-type]
+            clip=self.clip,
+            grid_fps=float(parse_fps(str(facts.settings["grid_fps"]))),
+            motion_source=motion["source"] if motion and facts.sees_motion else None,
+            step=facts.step,
+            videos=facts.videos,
+            versions=facts.versions,
+            config_sha256=facts.config_sha256,
+        )
+        save_encoder(path, self.network, metadata)
 
 
 class Objective(nn.Module, ABC):
@@ -77,7 +151,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def exports(self) -> Mapping[str, Export]:
-        """Stream (`rgb`, `flow`) -> encoder, of those that are trained."""
+        """Stream (`rgb`, `flow`) -> what was trained of it."""
 
     @abstractmethod
     def carried(self) -> dict[str, Tensor]:
@@ -119,7 +193,7 @@ class Stage:
 
     name: str
     units: list[Unit]
-    draw: Callable[[ClipStore, Unit, torch.Generator], Sample]
+    draw: Callable[[Any, Unit, torch.Generator], Sample]  # of a source of the method's own kind
     build: Callable[[Mapping[str, Tensor], torch.Generator], Objective]
     optim: OptimConfig
     in_batch: bool = False
