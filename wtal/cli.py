@@ -248,7 +248,10 @@ def evaluate(context: typer.Context) -> None:
         raise typer.Exit(code)
 
 
-@app.command(epilog="Example: wtal doctor store --annotations thumos14.json")
+@app.command(
+    epilog="Example: wtal doctor store --annotations thumos14.json; "
+    "wtal doctor store --tags tags.csv --leakage"
+)
 def doctor(
     features: Annotated[Path, typer.Argument(help="Feature store, or folder of videos.")],
     tags: Tags = None,
@@ -261,6 +264,12 @@ def doctor(
         bool,
         typer.Option("--headers-only", help="Read no array, decode no video: quick, finds less."),
     ] = False,
+    leakage: Annotated[
+        bool,
+        typer.Option(
+            "--leakage", help="Compare features frame by frame: finds cut and altered copies."
+        ),
+    ] = False,
     override: Override = None,
     fps: Fps = None,
     stride: Stride = None,
@@ -271,7 +280,7 @@ def doctor(
     """Check features or videos, tags and annotations, and name every fault with its cure."""
     with _problems(debug):
         from wtal.config import load_config
-        from wtal.doctor import examine, examine_videos
+        from wtal.doctor import examine, examine_videos, may_search_leakage
         from wtal.inputs import read_labels
         from wtal_features.extraction.survey import holds_videos
 
@@ -281,8 +290,15 @@ def doctor(
             labels, annotated = read_labels(tags), read_labels(annotations=annotations)
         elif tags is not None or annotations is not None:
             labels = read_labels(tags, annotations)
-        with _counter("checking", quiet) as progress:
-            if holds_videos(features):
+        videos = holds_videos(features)
+        if leakage:
+            may_search_leakage(features, videos=videos, headers_only=headers_only)
+        unseen = quiet or not leakage
+        with (
+            _counter("checking", quiet) as progress,
+            _counter("comparing", unseen, "comparison") as comparing,
+        ):
+            if videos:
                 found = examine_videos(
                     *(features, labels, settings),
                     annotated=annotated,
@@ -294,7 +310,9 @@ def doctor(
                     *(_open(features, settings.data.streams, fps, stride), labels, settings),
                     annotated=annotated,
                     values=not headers_only,
+                    leakage=leakage,
                     progress=progress,
+                    comparing=comparing,
                 )
         for fact in found.facts:
             _say(fact, quiet)
@@ -453,8 +471,10 @@ def extract(
     "torchrun --nproc-per-node 4 -m wtal pretrain coclr videos --out coclr.safetensors"
 )
 def pretrain(
-    method: Annotated[str, typer.Argument(help="infonce, ubernce, coclr, cvrl or cmd.")],
-    videos: Annotated[Path, typer.Argument(help="Folder of videos, or a clip store.")],
+    method: Annotated[str, typer.Argument(help="infonce, ubernce, coclr, cvrl, cmd or tca.")],
+    videos: Annotated[
+        Path, typer.Argument(help="Folder of videos, or a clip store; for tca also features.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", help="The .safetensors file to write; its run lies beside it.")
     ],
@@ -472,7 +492,7 @@ def pretrain(
         typer.Option("--clips", help="Clip store to make or complete; default: in the run."),
     ] = None,
     fps: Annotated[
-        str | None, typer.Option("--fps", help="Frames per second of the grid; default: 25.")
+        str | None, typer.Option("--fps", help="Frames per second of the grid; default: 25; tca: 1.")
     ] = None,
     motion: Annotated[
         str | None,
@@ -511,10 +531,11 @@ def pretrain(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train an encoder on videos without labels (ubernce: with tags).
+    """Train an encoder on videos without labels (ubernce: with tags), or context (tca).
 
     Videos are decoded once, small, into a clip store. `-o` overrides keys of the method, such as
-    network.width, clips.size, optim.steps, run.seed: features/PRETRAINING.md.
+    network.width, clips.size, optim.steps, run.seed: features/PRETRAINING.md. tca learns what the
+    frames of a video say together, from a feature store or from videos: features/RETRIEVAL.md.
     """
     batch = "init.batch=16, -o cycle.batch=16" if method == "coclr" else "optim.batch=16"
     with _problems(debug, f"-o {batch} or --device cpu"):

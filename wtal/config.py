@@ -18,6 +18,7 @@ import yaml
 
 from wtal.clusters import ClusterConfig
 from wtal.compat import Compat
+from wtal.context import FeaturesConfig
 from wtal.data import DataConfig
 from wtal.dcc import DccConfig
 from wtal.errors import WtalError
@@ -35,6 +36,7 @@ class Config:
     """Everything that decides a run, besides its input files."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     dcc: DccConfig = field(default_factory=DccConfig)
@@ -62,7 +64,17 @@ def load_config(
     config, places = read_config(Config(), path, overrides)
     if not allow_idle:
         refuse_idle(config, places, NEEDS)
-    return config
+    named_here = not {"features", "features.context_file"} & places.keys()
+    return _seen_from(path.parent, config) if path is not None and named_here else config
+
+
+def _seen_from(folder: Path, config: Config) -> Config:
+    """The config with the file that a YAML file names looked for in the folder of that file."""
+    file = config.features.context_file
+    if file is None:
+        return config
+    features = dataclasses.replace(config.features, context_file=str(folder / file))
+    return dataclasses.replace(config, features=features)
 
 
 T = TypeVar("T")
@@ -99,6 +111,8 @@ def read_config(
 # Keys that only one choice of another key reads.
 NEEDS = {
     "data.length": ("data.resample", "grid"),
+    "features.context_file": ("features.context", "tca"),
+    "features.context_join": ("features.context", "tca"),
     "localize.nms_threshold": ("localize.nms", "hard"),
     "localize.soft_sigma": ("localize.nms", "soft"),
     "localize.min_score": ("localize.nms", "soft"),

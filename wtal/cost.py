@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from wtal.config import Config
+from wtal.context import open_context
 from wtal.data import bins_of
 
 OVERHEAD = 1.1  # a step over its products
@@ -45,20 +46,25 @@ def training_cost(lengths: Sequence[int], dim: int, n_classes: int, config: Conf
 
     Args:
         lengths: snippets per video.
-        dim: D.
+        dim: of the store; in context, D is what its rows become.
         n_classes: C.
         config: of the run.
+
+    Raises:
+        WtalError, FeatureError: the config wants a context, and its file is not there.
     """
     bins = np.array([bins_of(n, config.data, training=True) for n in lengths])
     rows = float(bins.mean()) * min(config.train.batch_size, len(bins))
     E, S = config.model.widths(dim)
+    context = open_context(config.features)
+    D = dim if context is None else context.dim
     steps = config.train.total_steps(len(lengths))
-    flop = step_flop(rows, dim, E, S, n_classes, config.model.second_kernel)
+    flop = step_flop(rows, D, E, S, n_classes, config.model.second_kernel)
     second = config.model.second_kernel * E * E
-    parameters = dim * S + 3 * dim * E + second + E * (n_classes + 1)
+    parameters = D * S + 3 * D * E + second + E * (n_classes + 1)
     # Weights, gradients and two moments; then what the backward pass keeps of a batch.
-    kept = rows * (dim + 3 * E + BRANCHES * 4 * E)
-    cached = min(4.0 * dim * float(np.sum(lengths)), config.data.cache_mb * 2.0**20)
+    kept = rows * (D + 3 * E + BRANCHES * 4 * E)
+    cached = min(4.0 * D * float(np.sum(lengths)), config.data.cache_mb * 2.0**20)
     return Cost(
         OVERHEAD * steps * flop / _flop_per_second(E),
         16.0 * parameters + 4 * kept + cached + 4e8,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wtal.context import Context
 from wtal.errors import WtalError
 from wtal.schedule import numpy_generator
 from wtal_features import FeatureError, FeatureStore
@@ -117,7 +118,7 @@ class TrainingVideos:
         names: V video ids, sorted.
         labels_VC: float32, 1 where the video has the tag.
         classes: C class names, sorted.
-        read: video -> (n, D) float32.
+        read: video -> (n, D) float32, in context where the run has one.
     """
 
     names: tuple[str, ...]
@@ -137,8 +138,17 @@ def open_training_videos(
     names: Sequence[str],
     config: DataConfig,
     progress: Callable[[Sequence[str]], Sequence[str]] = lambda names: names,
+    context: Context | None = None,
 ) -> tuple[TrainingVideos, dict[str, str]]:
     """Read every training video once, so that a bad file is known before hours are spent.
+
+    Args:
+        store: features.
+        labels: video -> its tags.
+        names: videos to read.
+        config: how much is kept in memory.
+        progress: goes through the names.
+        context: refines every video as it is read; None: rows stay as stored.
 
     Returns:
         The videos that are sound, and video -> fault for the others.
@@ -149,9 +159,14 @@ def open_training_videos(
     faults: dict[str, str] = {}
     cache: dict[str, FloatTD] = {}
     budget, sound = config.cache_mb * 2**20, []
+
+    def from_store(name: str) -> FloatTD:
+        raw_TD = store.read(name)
+        return raw_TD if context is None else context.rows(raw_TD)
+
     for name in progress(names):
         try:
-            features_TD = store.read(name)
+            features_TD = from_store(name)
         except FeatureError as error:
             faults[name] = str(error)
             continue
@@ -159,8 +174,8 @@ def open_training_videos(
         if budget > 0:
             cache[name] = features_TD
             budget -= features_TD.nbytes
-    if budget <= 0:
-        cache.clear()
+    if budget <= 0 and context is None:
+        cache.clear()  # else what fits stays: to refine costs more than to read
     if not sound:
         first = next(iter(faults.values()), "no video is named")
         raise WtalError(f"No training video can be read, of {len(names)}. The first fault: {first}")
@@ -170,7 +185,7 @@ def open_training_videos(
     labels_VC = np.array([[c in labels[name] for c in classes] for name in sound], np.float32)
 
     def read(name: str) -> FloatTD:
-        return cache[name] if name in cache else store.read(name)
+        return cache[name] if name in cache else from_store(name)
 
     return TrainingVideos(tuple(sound), labels_VC, classes, read), faults
 

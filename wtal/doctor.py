@@ -19,11 +19,12 @@ from wtal.config import Config
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
+from wtal.leakage import Leakage
 from wtal.notices import classes_of, some
 from wtal.twins import Copies
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
-from wtal_features.check import check_store
+from wtal_features.check import Watcher, check_store
 from wtal_features.quality import Quality, manifest_subsets
 
 FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
@@ -50,7 +51,9 @@ def examine(
     *,
     annotated: Labels | None = None,
     values: bool = True,
+    leakage: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    comparing: Callable[[int, int], None] | None = None,
 ) -> Examination:
     """All checks.
 
@@ -60,12 +63,17 @@ def examine(
         config: whose training is estimated.
         annotated: the annotations beside tags, which are then compared with them.
         values: read every array, to find NaN, copies and drift; without it headers only.
+        leakage: compare all videos frame by frame, too, not only by a signature each.
         progress: told (done, total) videos.
+        comparing: told (done, total) comparisons of `leakage`.
     """
     subsets = _subsets_of(store, labels, annotated)
     quality, copies = Quality(store, subsets), Copies(store, subsets)
-    findings = check_store(store, watch=(quality, copies) if values else (), progress=progress)
-    facts = [_store_line(store), *quality.lines(), *copies.lines()]
+    watchers: list[Watcher] = [quality, copies] if values else []
+    search = Leakage(store, subsets, copies, comparing)
+    watchers += [search] if leakage else []
+    findings = check_store(store, watch=watchers, progress=progress)
+    facts = [_store_line(store), *quality.lines(), *copies.lines(), *search.lines()]
     per_class: list[str] = []
     if annotated is not None and labels is not None:
         findings += contradictions(labels, annotated)
@@ -118,6 +126,21 @@ def examine_videos(
             lengths = {video: (s, 1 + 0.02 * s) for video, s in found.videos.items() if s}
             findings += times(lengths, segments, VIDEOS)
     return Examination(tuple(findings), tuple(facts), tuple(per_class))
+
+
+def may_search_leakage(path: Path, *, videos: bool, headers_only: bool) -> None:
+    """Refuse `--leakage` where there are no arrays to compare.
+
+    Raises:
+        WtalError: the folder holds videos, or arrays are not to be read.
+    """
+    if videos:
+        raise WtalError(
+            f"{path} holds videos; --leakage compares features: run `wtal extract {path} "
+            "--encoder E --out STORE` first, then `wtal doctor STORE --leakage`."
+        )
+    if headers_only:
+        raise WtalError("--leakage reads every array; leave --headers-only away.")
 
 
 def contradictions(tags: Labels, annotated: Labels) -> list[Finding]:

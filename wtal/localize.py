@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from wtal.compat import Compat
+from wtal.context import CONTEXT_FILE, Context, open_context
 from wtal.data import DataConfig, bins_of, grid_positions
 from wtal.errors import WtalError
 from wtal.losses.mil import top_k_mean
@@ -116,7 +117,7 @@ class VideoDetections:
 
 @dataclass(frozen=True)
 class Localizer:
-    """Args: network in evaluation mode, its class names, and how to read scores."""
+    """Args: network in evaluation mode, its class names, how to read scores, and its context."""
 
     network: BaSNet
     classes: tuple[str, ...]
@@ -124,6 +125,7 @@ class Localizer:
     data: DataConfig = DataConfig()  # noqa: RUF009 - frozen
     compat: Compat = Compat()  # noqa: RUF009 - frozen
     topk_ratio: int = 8
+    context: Context | None = None  # features are given raw, and refined here
 
     @classmethod
     def load(
@@ -132,7 +134,7 @@ class Localizer:
         device: torch.device | str = "cpu",
         overrides: Sequence[str] = (),
     ) -> Localizer:
-        """From a run folder: config.yaml and model.safetensors.
+        """From a run folder: config.yaml, model.safetensors, context.safetensors if it has one.
 
         Args:
             run: the folder.
@@ -148,8 +150,14 @@ class Localizer:
         run = Path(run)
         if not (run / "config.yaml").is_file():
             raise WtalError(f"{run} is no run folder: it has no config.yaml; train one first.")
+        fixed = [text for text in overrides if text.strip().startswith("features")]
+        if fixed:
+            raise WtalError(
+                f"-o {fixed[0]}: training read it, so that it cannot change now; train another run."
+            )
         config = load_config(run / "config.yaml", overrides)
         network, classes = load_network(run / "model.safetensors", config.model)
+        features = replace(config.features, context_file=str(run / CONTEXT_FILE))
         return cls(
             network.to(device).eval(),
             classes,
@@ -157,21 +165,33 @@ class Localizer:
             config.data,
             config.compat,
             config.loss.topk_ratio,
+            open_context(features, device),
         )
+
+    def rows(self, features_nD: FloatnD) -> FloatnD:
+        """What the network is shown of a video: its features, in context where the run has one.
+
+        Args:
+            features_nD: (n, D) float32, the whole video, as the store has it.
+
+        Raises:
+            WtalError: D is not the one of the training.
+        """
+        D, context = features_nD.shape[1], self.context
+        trained = self.network.feature_dim if context is None else context.dim_in
+        if trained != D:
+            raise WtalError(f"The features have {D} dims; this model was trained on {trained}.")
+        return features_nD if context is None else context.rows(features_nD)
 
     def scores(self, features_nD: FloatnD) -> VideoScores:
         """One forward pass over one video.
 
         Args:
-            features_nD: (n, D) float, n >= 1.
+            features_nD: (n, D) float32, n >= 1, as the store has them.
         """
-        n, D = features_nD.shape
-        if self.network.feature_dim != D:
-            raise WtalError(
-                f"The features have {D} dims; this model was trained on {self.network.feature_dim}."
-            )
+        rows_nD, n = self.rows(features_nD), len(features_nD)
         T = bins_of(n, self.data, training=False)
-        x_TD = features_nD if n == T else features_nD[grid_positions(n, T)]
+        x_TD = rows_nD if n == T else rows_nD[grid_positions(n, T)]
         device = self.network.classifier.weight_DE.device
         attention, cas = [], []
         with torch.inference_mode():
@@ -307,7 +327,13 @@ class Localizer:
     def localize_store(
         self, store: FeatureStore, videos: Iterable[str]
     ) -> Iterator[tuple[str, VideoDetections | FeatureError]]:
-        """Video after video; a video that cannot be read gives its fault, and the rest goes on."""
+        """Video after video; a video that cannot be read gives its fault, and the rest goes on.
+
+        Raises:
+            FeatureError: the context was trained on features of another kind.
+        """
+        if self.context is not None:
+            self.context.check(store)
         for video in videos:
             try:
                 features_nD = store.read(video)

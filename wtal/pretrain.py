@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from wtal.config import read_config, refuse_idle
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
 from wtal.interrupt import Interrupt
+from wtal.pretrain_rows import described_videos, originals, with_copies
 from wtal.processes import group
 from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.errors import FeatureError, Finding
@@ -20,17 +21,24 @@ from wtal_features.extraction import MotionSettings, parse_fps
 from wtal_features.files import make_folder, write_json
 from wtal_features.methods.catalog import METHODS, plan_of
 from wtal_features.methods.folder import folder_of, refuse_earlier
-from wtal_features.methods.loop import Progress, Result, precision_on, pretrain
+from wtal_features.methods.loop import Plan, Progress, Result, precision_on, pretrain
+from wtal_features.methods.tca import tca_rows
 from wtal_features.pretraining.clipbuild import build_clip_store
 from wtal_features.pretraining.clipsettings import ClipSettings
-from wtal_features.pretraining.clipstore import MANIFEST, ClipStore
+from wtal_features.pretraining.clipstore import ClipStore, is_clip_store
 from wtal_features.video.limits import Limits
 
 # Fewer videos than the smallest published training set: what is learned there will not travel.
 FEW_VIDEOS = 9_500
 
+FPS = "25"  # of the grid that clips are cut from
+
 # Keys that only one choice of another key reads.
 NEEDS = {
+    "loss.margin": ("loss.kind", "circle"),
+    "loss.gamma": ("loss.kind", "circle"),
+    "loss.temperature": ("loss.kind", "infonce"),
+} | {
     f"{section}.{key}": (f"{section}.{other}", value)
     for section in ("optim", "init", "cycle")
     for key, other, value in (
@@ -77,6 +85,20 @@ class Words:
         if self.motion is not None and not METHODS[self.method].sees_motion(config):
             raise WtalError(f"--motion means nothing for {self.method}, which sees colour alone.")
         return config
+
+    def refuse_decoding(self, store: Path, why: str) -> None:
+        """Options of decoding mean nothing where all is decoded.
+
+        Raises:
+            WtalError: if one was given.
+        """
+        plain = Words(self.method, self.out)
+        names = ("clips", "fps", "motion", "reencode", "partial", "workers")
+        for name in (*names, "timeout", "memory_gb", "max_hours"):
+            if getattr(self, name) != getattr(plain, name):
+                raise WtalError(
+                    f"--{name.replace('_', '-')} means nothing for {store}: {why}. Leave it out."
+                )
 
     def labels(self) -> Labels | None:
         """Tags and subsets of the videos, where a file was named."""
@@ -157,9 +179,8 @@ def run(
     refuse_earlier(words.out, resume=resume)
     precision_on(config.run, device)
     with group(device) as own:
-        store, skipped = _clips(videos, words, config, say, decoding)
-        chosen, numbers, missing = _chosen(store, labels, words.subset, skipped)
-        plan = plan_of(words.method, config, store, chosen, numbers)
+        make = _row_plan if METHODS[words.method].source == "rows" else _clip_plan
+        plan, skipped, missing = make(videos, words, config, labels, own, say, decoding)
         with Interrupt() as interrupt:
             result = pretrain(
                 plan,
@@ -172,7 +193,53 @@ def run(
     if labels is not None:  # faults of videos that nobody asked for are none
         wanted = _wanted(labels, words.subset)
         skipped = [finding for finding in skipped if finding.where in wanted]
-    return Outcome(result, skipped + missing, len(plan.used), len(chosen) - len(plan.used))
+    without = len(plan.videos) - len(plan.used)
+    return Outcome(result, skipped + missing, len(plan.used), without)
+
+
+def _clip_plan(
+    videos: Path,
+    words: Words,
+    config: Any,
+    labels: Labels | None,
+    device: torch.device,
+    say: Callable[[str], None],
+    decoding: Callable[[int, int], None],
+) -> tuple[Plan, list[Finding], list[Finding]]:
+    """The plan of a method that sees clips; videos that cannot be read, and missing ones."""
+    settings = clip_settings(words, config)
+    store, skipped = _clips(videos, words, settings, say, decoding)
+    kept = store.settings.get("short_side")
+    if isinstance(kept, int) and kept < settings.short_side:
+        say(
+            f"Frames of {store.folder} have a short side of {kept} px; clips of "
+            f"{config.clips.size} px are cut from {settings.short_side} px. They are enlarged."
+        )
+    where, names = store.folder, store.videos
+    chosen, numbers, missing = _chosen(where, names, labels, words.subset, skipped)
+    return plan_of(words.method, config, store, chosen, numbers), skipped, missing
+
+
+def _row_plan(
+    videos: Path,
+    words: Words,
+    config: Any,
+    labels: Labels | None,
+    device: torch.device,
+    say: Callable[[str], None],
+    decoding: Callable[[int, int], None],
+) -> tuple[Plan, list[Finding], list[Finding]]:
+    """The plan of a method that sees rows; likewise."""
+
+    def decode(source: Path, side: int, fps: str) -> tuple[ClipStore, list[Finding]]:
+        settings = _settings(words, side, fps, None)
+        return _clips(source, words, settings, say, decoding)
+
+    store, skipped = described_videos(videos, words, config, device, decode, say, decoding)
+    names = originals(store)
+    chosen, numbers, missing = _chosen(store.root, names, labels, words.subset, skipped)
+    rows, faults = tca_rows(config, store, with_copies(chosen, store))
+    return plan_of(words.method, config, rows, rows.videos, numbers), skipped + faults, missing
 
 
 def _wanted(labels: Labels, subset: str | None) -> list[str]:
@@ -181,18 +248,23 @@ def _wanted(labels: Labels, subset: str | None) -> list[str]:
 
 
 def _chosen(
-    store: ClipStore, labels: Labels | None, subset: str | None, skipped: list[Finding]
+    where: Path,
+    names: Sequence[str],
+    labels: Labels | None,
+    subset: str | None,
+    skipped: list[Finding],
 ) -> tuple[list[str], Mapping[str, tuple[int, ...]], list[Finding]]:
     """The videos to use, the numbers of their classes, and those that nobody has seen."""
-    if not store.videos:
+    if not names:
         raise FeatureError(
             f"None of {len(skipped)} videos can be read. The first: {skipped[0]}"
             if skipped
-            else f"{store.folder} holds no video.",
+            else f"{where} holds no video.",
             code="empty",
         )
     if labels is None:
-        return list(store.videos), {}, []
+        return list(names), {}, []
+    present = set(names)
     wanted = _wanted(labels, subset)
     unread = {finding.where for finding in skipped}
     missing = [
@@ -203,12 +275,12 @@ def _chosen(
             "Add the video, or take it out of the list.",
         )
         for video in wanted
-        if video not in store and video not in unread
+        if video not in present and video not in unread
     ]
-    chosen = [video for video in wanted if video in store]
+    chosen = [video for video in wanted if video in present]
     if not chosen:
         raise FeatureError(
-            f"{store.folder} has none of the {len(wanted)} videos of {labels.source}.",
+            f"{where} has none of the {len(wanted)} videos of {labels.source}.",
             "Names of videos are those of their files, without the ending.",
             code="missing",
         )
@@ -221,14 +293,14 @@ def _chosen(
 def _clips(
     videos: Path,
     words: Words,
-    config: Any,
+    settings: ClipSettings,
     say: Callable[[str], None],
     decoding: Callable[[int, int], None],
 ) -> tuple[ClipStore, list[Finding]]:
     """The clip store, made or completed first where videos are given."""
-    if (videos / MANIFEST).is_file():
-        _refuse_decoding(words, videos)
-        return _told(ClipStore(videos), config, say), []
+    if is_clip_store(videos):
+        words.refuse_decoding(videos, "it is a clip store")
+        return ClipStore(videos), []
     folder = words.clips or folder_of(words.out) / "clips"
     skipped: list[Finding] = []
     if rank_and_size()[0] == 0:
@@ -236,7 +308,7 @@ def _clips(
         report = build_clip_store(
             videos,
             folder,
-            clip_settings(words, config),
+            settings,
             before=lambda expected: say(f"{folder}: {expected}") if expected.videos else None,
             progress=decoding,
         )
@@ -248,30 +320,7 @@ def _clips(
             make_folder(folder_of(words.out))
             write_json(folder_of(words.out) / "skipped.json", faults)
     together()
-    return _told(ClipStore(folder), config, say), skipped
-
-
-def _refuse_decoding(words: Words, store: Path) -> None:
-    """Options of decoding mean nothing where all is decoded."""
-    plain = Words(words.method, words.out)
-    names = ("clips", "fps", "motion", "reencode", "partial", "workers")
-    for name in (*names, "timeout", "memory_gb", "max_hours"):
-        if getattr(words, name) != getattr(plain, name):
-            raise WtalError(
-                f"--{name.replace('_', '-')} means nothing for {store}: it is a clip store. "
-                "Leave it out."
-            )
-
-
-def _told(store: ClipStore, config: Any, say: Callable[[str], None]) -> ClipStore:
-    """The store; what its frames lack is said."""
-    wanted, kept = short_side(config), store.settings.get("short_side")
-    if isinstance(kept, int) and kept < wanted:
-        say(
-            f"Frames of {store.folder} have a short side of {kept} px; clips of "
-            f"{config.clips.size} px are cut from {wanted} px. They are enlarged."
-        )
-    return store
+    return ClipStore(folder), skipped
 
 
 def short_side(config: Any) -> int:
@@ -292,11 +341,17 @@ def clip_settings(words: Words, config: Any) -> ClipSettings:
     side, motion = short_side(config), None
     if METHODS[words.method].sees_motion(config):
         motion = MotionSettings(cast(Any, words.motion or "dis"), reencode=words.reencode)
+    return _settings(words, side, words.fps or FPS, motion)
+
+
+def _settings(
+    words: Words, short_side: int, fps: str, motion: MotionSettings | None
+) -> ClipSettings:
     return ClipSettings(
-        fps=parse_fps(words.fps or "25"),
-        short_side=side,
+        fps=parse_fps(fps),
+        short_side=short_side,
         motion=motion,
-        motion_side=max(8, side // 2),
+        motion_side=max(8, short_side // 2),
         partial=words.partial,
         workers=words.workers,
         limits=Limits(words.timeout, words.memory_gb, words.max_hours),

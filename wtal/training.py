@@ -2,7 +2,8 @@
 
 `train` opens a run folder, checks the inputs, and calls `fit`; `fit` runs the steps. A run folder
 holds config.yaml (resolved), environment.json, metrics.jsonl, state/checkpoint.safetensors and
-model.safetensors; skipped.json where a video could not be read.
+model.safetensors; skipped.json where a video could not be read; context.safetensors where features
+are refined.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from wtal.checkpoint import (
 )
 from wtal.clusters import searched_by
 from wtal.config import Config, dump_config, load_config, resolved
+from wtal.context import CONTEXT_FILE, Context, open_context
 from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
 from wtal.dcc import Contrast, DenoisedContrast
 from wtal.environment import describe
@@ -95,6 +97,9 @@ def train(
     config = resolved(config, store.dim, len(names))
     check_supervision(config.validation, labels.annotations)
     _check_folder(out, config, resume)
+    context = open_context(config.features, device)
+    if context is not None:
+        context.check(store)
     if resume and not (out / STATE_FILE).exists():
         notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
     out.mkdir(parents=True, exist_ok=True)
@@ -105,6 +110,7 @@ def train(
             names,
             config.data,
             lambda each: list(tqdm(each, "reading", unit="video", disable=quiet or None)),
+            context,
         )
         _write_json(out / "skipped.json", faults, keep_empty=False)
         for text in before_training(labels, names, videos.names):
@@ -112,12 +118,14 @@ def train(
         split(videos, config.validation, numpy_generator(config.train.seed, "split"))
         continued = resume and (out / STATE_FILE).exists()
         if continued:
-            _check_inputs(out, identity(videos, store.dim))
+            _check_inputs(out, identity(videos, store.dim, context))
+        if context is not None:
+            context.save(out)
         # Also where a run goes on: it may have been given more steps.
         with atomic_write(out / "config.yaml") as handle:
-            handle.write(dump_config(config).encode())
+            handle.write(dump_config(_with_own_files(config)).encode())
         if not continued:
-            inputs = {
+            inputs: dict[str, Any] = {
                 "features": str(store.root),
                 "labels": labels.source,
                 "subset": subset,
@@ -125,8 +133,11 @@ def train(
                 "classes": list(videos.classes),
                 "feature_dim": store.dim,
             }
+            if context is not None:
+                file = config.features.context_file
+                inputs["context"] = {"file": file, "sha256": context.sha256}
             _write_json(out / "environment.json", describe(inputs, config.train.seed, device))
-        return fit(config, store, videos, labels, out, faults, device, interrupt, quiet)
+        return fit(config, store, videos, labels, out, faults, device, interrupt, quiet, context)
 
 
 def fit(
@@ -139,13 +150,15 @@ def fit(
     device: torch.device | str,
     interrupt: Interrupt,
     quiet: bool,
+    context: Context | None = None,
 ) -> TrainResult:
-    """The steps of one run, from its last checkpoint on."""
+    """The steps of one run, from its last checkpoint on; `videos` are in context already."""
     seed = config.train.seed
     training, held_out = split(videos, config.validation, numpy_generator(seed, "split"))
-    network = BaSNet(
-        store.dim, len(videos.classes), config.model, torch_generator(seed, "weights")
-    ).to(device)
+    dim = store.dim if context is None else context.dim
+    network = BaSNet(dim, len(videos.classes), config.model, torch_generator(seed, "weights")).to(
+        device
+    )
     optimizer = torch.optim.Adam(
         network.parameters(), weight_decay=config.train.weight_decay, fused=True
     )
@@ -162,7 +175,7 @@ def fit(
     peak = config.train.peak_rate(network.hidden_dim)
     contrast = _contrast(config, network, training, sampler, steps, device)
     done, facts = _restore(out, network, optimizer, contrast)
-    facts = {**facts, "inputs": identity(videos, store.dim)}
+    facts = {**facts, "inputs": identity(videos, store.dim, context)}
     figures: dict[str, float] = {}
     with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
         while done < steps and not interrupt.requested:
@@ -371,8 +384,9 @@ def _restore(
     return state.step, state.facts
 
 
-# What may change between the parts of a resumed run without changing its steps.
-MAY_DIFFER = {"train": ("log_every", "checkpoint_every")}
+# What may change between the parts of a resumed run without changing its steps. Of the context,
+# what the file holds counts (`identity`), not where it lies.
+MAY_DIFFER = {"train": ("log_every", "checkpoint_every"), "features": ("context_file",)}
 
 
 def _check_folder(out: Path, config: Config, resume: bool) -> None:
@@ -387,26 +401,34 @@ def _check_folder(out: Path, config: Config, resume: bool) -> None:
     if not has_run:
         return
     earlier = load_config(out / "config.yaml")
-    if _comparable(earlier, earlier) != _comparable(config, earlier):
-        changed = [
-            line.split(":")[0].strip()
-            for line, other in zip(
-                dump_config(config).splitlines(), dump_config(earlier).splitlines(), strict=False
-            )
-            if line != other
-        ]
+    wanted = _comparable(config, earlier)
+    if wanted != earlier:
+        pairs = zip(
+            dump_config(wanted).splitlines(), dump_config(earlier).splitlines(), strict=False
+        )
+        changed = [line.split(":")[0].strip() for line, other in pairs if line != other]
         raise WtalError(
             f"{out} was trained with another config ({', '.join(changed)}); resume with the same, "
             "or choose another folder."
         )
 
 
-def identity(videos: TrainingVideos, feature_dim: int) -> dict[str, Any]:
-    """What a run learns from, short enough for its state: classes, dims, a digest of the tags."""
+def _with_own_files(config: Config) -> Config:
+    """The config as a run keeps it: its context is the copy that lies beside config.yaml."""
+    if config.features.context == "none":
+        return config
+    return replace(config, features=replace(config.features, context_file=CONTEXT_FILE))
+
+
+def identity(
+    videos: TrainingVideos, feature_dim: int, context: Context | None = None
+) -> dict[str, Any]:
+    """What a run learns from, short enough for its state: classes, dims, digests of the inputs."""
     digest = hashlib.sha256(json.dumps(videos.names).encode())
     digest.update(videos.labels_VC.astype(bool).tobytes())
     about = {"classes": list(videos.classes), "feature_dim": feature_dim}
-    return about | {"videos": digest.hexdigest()}
+    about |= {"videos": digest.hexdigest()}
+    return about if context is None else about | {"context": context.sha256}
 
 
 def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
@@ -416,23 +438,28 @@ def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
         "classes": "other classes",
         "feature_dim": "features of another dim",
         "videos": "other videos or tags",
+        "context": "another context model",
     }
-    changed = [text for name, text in words.items() if inputs[name] != earlier[name]]
+    changed = [text for name, text in words.items() if inputs.get(name) != earlier.get(name)]
     if changed:
         raise WtalError(
-            f"{out} was trained on {changed[0]}; resume with the same features and tags, or choose "
-            "another folder."
+            f"{out} was trained on {changed[0]}; resume with the same inputs, or choose another "
+            "folder."
         )
 
 
 def _comparable(config: Config, earlier: Config) -> Config:
     """The config with everything that may differ set to its earlier value."""
-    names = list(MAY_DIFFER["train"])
+    allowed = {section: list(names) for section, names in MAY_DIFFER.items()}
     longer = config.train.total_steps(0) > earlier.train.total_steps(0)  # both are resolved
     if config.train.lr_schedule == "constant" and longer:
-        names.append("steps")  # more of the same
-    values = {name: getattr(earlier.train, name) for name in names}
-    return replace(config, train=replace(config.train, **values))
+        allowed["train"].append("steps")  # more of the same
+    sections: dict[str, Any] = {}
+    for section, names in allowed.items():
+        before = getattr(earlier, section)
+        values = {name: getattr(before, name) for name in names}
+        sections[section] = replace(getattr(config, section), **values)
+    return replace(config, **sections)
 
 
 @contextmanager

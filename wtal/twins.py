@@ -4,7 +4,8 @@ A re-encoded, rescaled or slightly trimmed copy has nearly the same features at 
 its length. So each video becomes a short signature, and two videos are alike as far as their
 signatures correlate.
 
-Arrays that are equal to the bit are found by their hash, in one subset too.
+Arrays that are equal to the bit are found by their hash, in one subset too. What was cut, sped up
+or thinned out is found by `wtal doctor --leakage`: `leakage.py`.
 
 Shapes: V videos, n snippets, D dims, S = 16 places, P = 64 projected dims.
 """
@@ -111,6 +112,7 @@ class Copies:
         self._matrix_DP = projection(store.dim)
         self._several = len(set(subsets.values()) - {None}) > 1
         self._by_content: dict[bytes, list[str]] = defaultdict(list)
+        self._repeats: set[str] = set()
         self._signatures: dict[str, Floats] = {}
         self._twins: list[Twins] | None = None
 
@@ -118,9 +120,14 @@ class Copies:
         """Note what one video, (T, D), looks like."""
         same = self._by_content[hashlib.blake2b(features_TD.tobytes()).digest()]
         same.append(video)
-        # Equal ones are named as such; without subsets nothing is compared.
-        if len(same) == 1 and self._several and self._subsets.get(video) is not None:
+        if len(same) > 1:  # they are named as equal; compared is the first of them
+            self._repeats.add(video)
+        elif self._several and self._subsets.get(video) is not None:
             self._signatures[video] = signature(features_TD, self._matrix_DP)
+
+    def repeats(self, video: str) -> bool:
+        """Whether a video that was added has the array of one that was added before."""
+        return video in self._repeats
 
     @cached_property
     def twins(self) -> list[Twins]:
@@ -136,7 +143,7 @@ class Copies:
         """How many there are; empty when no video was added."""
         if not self._by_content:
             return []
-        equal = sum(len(names) - 1 for names in self._by_content.values())
+        equal = len(self._repeats)
         subsets = " and ".join(sorted({str(self._subsets[name]) for name in self._signatures}))
         near = f"{len(self.twins)} pairs between {subsets}" if self._several else "no subsets known"
         return [f"duplicate videos: {equal}; near-duplicate videos: {near}"]

@@ -3,16 +3,18 @@
 import csv
 import difflib
 import io
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write, check_name, read_rows
 
-_COLUMNS = ("video", "label", "labels", "subset")
+_COLUMNS = ("video", "label", "labels", "subset", "confidence")
 # A spreadsheet runs a cell that starts with one of these as a formula. Quotes before them are
 # counted too, so that a label which really starts with '= keeps its own quote.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -27,11 +29,14 @@ class Tags:
         labels: Video -> its labels, each once, sorted; empty for a background-only video.
         subsets: Video -> the part of the data set it belongs to; only where one was said.
         notes: What was merged while reading, for the user.
+        confidences: (video, label) -> how sure a suggestion is, 0 to 1; a pair that is not here
+            was given by a person. Training takes both alike.
     """
 
     labels: Mapping[str, tuple[str, ...]]
     subsets: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    confidences: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -57,7 +62,8 @@ class Tags:
                 "Check the name of the subset.",
                 code="subset",
             )
-        return Tags(chosen, dict.fromkeys(chosen, subset))
+        confidences = {pair: c for pair, c in self.confidences.items() if pair[0] in chosen}
+        return Tags(chosen, dict.fromkeys(chosen, subset), confidences=confidences)
 
 
 def read_tags(path: str | Path) -> Tags:
@@ -65,23 +71,25 @@ def read_tags(path: str | Path) -> Tags:
 
     The header is `video,label` with one row per pair, or `video,labels` with `;` between the
     labels of a cell; a column `subset` may follow. An empty label says that nothing happens in
-    the video. Names are brought to Unicode form NFC.
+    the video. Names are brought to Unicode form NFC. Beside `label` there may be a column
+    `confidence`, 0 to 1, as `wtal retrieve --suggest` writes it; an empty one says that a person
+    gave the tag.
 
     Args:
         path: A CSV file with commas, UTF-8 or UTF-16 with a byte order mark.
 
     Returns:
-        The tags; pairs that came twice are merged and noted.
+        The tags; pairs that came twice are merged and noted: the surer one stays.
 
     Raises:
         FeatureError: If the header is missing or has an unknown column, or a row has a wrong
-            number of cells, a blank or forbidden video name, a label with control characters, or
-            a second subset for a video; with the number of the line.
+            number of cells, a blank or forbidden video name, a label with control characters, a
+            confidence outside 0 to 1, or a second subset for a video; with the number of the line.
     """
     rows = read_rows(path)
     line, header = next(rows, (1, []))
     columns = _check_header([name.lower() for name in header], f"{path} line {line}")
-    labels: dict[str, dict[str, None]] = {}
+    labels: dict[str, dict[str, float]] = {}  # infinity: given by a person
     subsets: dict[str, str] = {}
     repeated = 0
     for line, row in rows:
@@ -95,14 +103,15 @@ def read_tags(path: str | Path) -> Tags:
         cells = {c: _plain(cell, where) for c, cell in zip(columns, row, strict=True)}
         video = _checked_video(cells["video"], where)
         _set_subset(subsets, video, cells.get("subset", ""), where)
-        own = labels.setdefault(video, {})
+        own, sure = labels.setdefault(video, {}), _confidence(cells.get("confidence", ""), where)
         for label in _labels_of(cells):
             repeated += label in own
-            own[label] = None
+            own[label] = max(sure, own.get(label, 0.0))
     return Tags(
         {video: tuple(sorted(own)) for video, own in labels.items()},
         subsets,
         _merged(path, repeated),
+        {(v, label): c for v, own in labels.items() for label, c in own.items() if c <= 1},
     )
 
 
@@ -112,7 +121,7 @@ def _merged(path: str | Path, repeated: int) -> tuple[str, ...]:
 
 
 def _check_header(columns: list[str], where: str) -> list[str]:
-    """The columns, if they are `video`, one of `label` and `labels`, and perhaps `subset`."""
+    """The columns, if they are `video`, one of `label` and `labels`, and perhaps others known."""
     expected = "expected the header video,label or video,labels, with or without subset"
     if len(columns) == 1 and re.search("[;\t]", columns[0]):
         raise FeatureError(
@@ -137,6 +146,12 @@ def _check_header(columns: list[str], where: str) -> list[str]:
         )
     if len(set(columns)) < len(columns) or ("label" in columns) == ("labels" in columns):
         raise FeatureError(f"{where} is {','.join(columns)!r}; {expected}.", code="tags")
+    if "labels" in columns and "confidence" in columns:
+        raise FeatureError(
+            f"{where} has the columns labels and confidence; a confidence is that of one label.",
+            "Write one row per pair, under the header video,label,confidence.",
+            code="tags",
+        )
     return columns
 
 
@@ -175,6 +190,23 @@ def _labels_of(cells: Mapping[str, str]) -> list[str]:
     return [label.strip() for label in cell if label.strip()]
 
 
+def _confidence(cell: str, where: str) -> float:
+    """How sure a row is; infinity where the cell is empty, as it is for a tag of a person."""
+    if not cell.strip():
+        return math.inf
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:  # NaN, too
+        raise FeatureError(
+            f"{where} has the confidence {cell[:80]!r}; expected a number from 0 to 1.",
+            "Leave it empty for a tag that a person gave.",
+            code="tags",
+        )
+    return value
+
+
 def tags_text(tags: Tags) -> str:
     """Tags as the text of a CSV file, one row per pair.
 
@@ -182,7 +214,7 @@ def tags_text(tags: Tags) -> str:
     `read_tags` takes away again.
 
     Args:
-        tags: The column `subset` appears if any video has one.
+        tags: The column `subset` appears if any video has one, `confidence` likewise.
 
     Raises:
         FeatureError: If a video name is forbidden, or a label is blank, has outer spaces or
@@ -190,8 +222,8 @@ def tags_text(tags: Tags) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ("video", "label", "subset") if tags.subsets else ("video", "label")
-    writer.writerow(columns)
+    shown = (True, True, bool(tags.subsets), bool(tags.confidences))
+    writer.writerow(compress(("video", "label", "subset", "confidence"), shown))
     for video in tags.videos:
         check_name(video)
         subset = tags.subsets.get(video, "")
@@ -199,7 +231,9 @@ def tags_text(tags: Tags) -> str:
         for label in tags.labels[video]:
             check_text(label, video)
         for label in tags.labels[video] or ("",):
-            writer.writerow([_inert(cell) for cell in (video, label, subset)[: len(columns)]])
+            confidence = tags.confidences.get((video, label))
+            cells = (*map(inert, (video, label, subset)), "" if confidence is None else confidence)
+            writer.writerow(compress(cells, shown))
     return text.getvalue()
 
 
@@ -236,6 +270,11 @@ def check_text(text: str, video: str, *, blank: bool = False) -> None:
         )
 
 
-def _inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+def inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: one that it would run gets a quote in front.
+
+    Example:
+        >>> inert("-0r0HEwAYiQ"), inert("a-b")
+        ("'-0r0HEwAYiQ", 'a-b')
+    """
     return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -279,7 +279,9 @@ def agrees_with_the_encoder(text: str, options: EncoderOptions) -> None:
     assert (y - z).norm() < 1e-4 * z.norm()
 
 
-@pytest.mark.parametrize("name", ["s3d", "i3d-flow", "r3d50", "r2d10"])
+@pytest.mark.parametrize(
+    "name", ["s3d", "i3d-flow", "r3d50", "r2d10", "resnet50", "efficientnet-lite0"]
+)
 def test_an_untrained_network_can_be_trained_on(name: str) -> None:
     agrees_with_the_encoder(name, TINY)
 
@@ -324,6 +326,8 @@ def test_a_network_refuses_what_its_encoder_refuses() -> None:
     [
         ("s3d-flw", "s3d-flow"),
         ("r2plus1d", "r2plus1d26"),
+        ("resnet-50", "resnet50"),
+        ("efficientnet_lite0", "efficientnet-lite0"),
         ("colour-histograms", "colour-histogram"),
         ("coclr", "coclr:FILE"),
         ("hub", "hub:MODEL"),
@@ -344,7 +348,7 @@ def test_what_is_like_no_name_is_told_all_of_them(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["none.safetensors", "cmd:none.pth", "coclr:", "cvrl:none", "i3d:."]
+    "text", ["none.safetensors", "cmd:none.pth", "coclr:", "cvrl:none", "i3d:.", "resnet50:none"]
 )
 def test_a_file_that_is_not_there_is_named(text: str) -> None:
     with pytest.raises(FeatureError):
@@ -371,7 +375,9 @@ def test_an_option_that_means_nothing_is_refused(
     assert caught.value.code == "option"
 
 
-@pytest.mark.parametrize("text", ["s3d", "null", "cmd:none", "hub:none", "none.safetensors"])
+@pytest.mark.parametrize(
+    "text", ["s3d", "null", "cmd:none", "hub:none", "none.safetensors", "resnet50:none"]
+)
 def test_every_option_that_is_not_listed_is_refused(text: str) -> None:
     for option in OPTIONS - options_of(text):
         with pytest.raises(FeatureError, match=f"--{option} means nothing for {text}"):
@@ -389,6 +395,14 @@ def test_no_option_that_is_listed_is_refused(text: str) -> None:
 def test_an_untrained_network_takes_all_options_but_those_of_the_hub() -> None:
     assert options_of("s3d") == OPTIONS - {"pooling", "revision"}
     assert options_of("hub:any") == {"frames", "every", "pooling", "revision"}
+
+
+def test_networks_of_images_take_a_pooling_and_those_of_videos_do_not() -> None:
+    for name in ENCODERS:
+        image = name == "resnet50" or name.startswith("efficientnet")
+        assert ("pooling" in options_of(name)) == image, name
+    for text in ("resnet50:any", "efficientnet-lite1:installed"):
+        assert options_of(text) == {"frames", "every", "pooling"}
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf])

@@ -36,7 +36,15 @@ from wtal_features.methods.catalog import plan_of
 from wtal_features.methods.folder import CONFIG, METRICS, STATE, folder_of, load_state
 from wtal_features.methods.loop import Plan, Progress, Result, pretrain
 from wtal_features.methods.networks import NetworkConfig
-from wtal_features.methods.stages import Batch, EncoderExport, Export, Objective, Outcome, Sample, Stage
+from wtal_features.methods.stages import (
+    Batch,
+    EncoderExport,
+    Export,
+    Objective,
+    Outcome,
+    Sample,
+    Stage,
+)
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.units import Unit
 

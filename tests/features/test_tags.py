@@ -53,6 +53,32 @@ def test_two_unicode_forms_of_a_name_are_one_video(tmp_path: Path) -> None:
     assert read(tmp_path, f"video,label\né,{other}\n{other},é\n").labels == {"é": ("é",)}
 
 
+def test_a_confidence_is_that_of_a_suggestion_and_an_empty_one_that_of_a_person(
+    tmp_path: Path,
+) -> None:
+    tags = read(tmp_path, "video,label,subset,confidence\na,Run,x,\nb,Run,x,0.75\nb,Jump,x,1\n")
+    assert tags.labels == {"a": ("Run",), "b": ("Jump", "Run")}
+    assert tags.confidences == {("b", "Run"): 0.75, ("b", "Jump"): 1.0}
+    assert tags.of_subset("x").confidences == tags.confidences
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(("0.25", "0.5"), 0.5), (("0.5", ""), None)])
+def test_of_a_repeated_pair_the_surer_one_stays(
+    tmp_path: Path, rows: tuple[str, str], kept: float | None
+) -> None:
+    for first, second in (rows, rows[::-1]):
+        tags = read(tmp_path, f"video,label,confidence\na,Run,{first}\na,Run,{second}\n")
+        assert tags.confidences.get(("a", "Run")) == kept
+        assert "1 repeated pair" in tags.notes[0]
+
+
+def test_suggestions_survive_a_round_trip(tmp_path: Path) -> None:
+    tags = Tags({"a": ("=Run", "Jump"), "b": ()}, {}, (), {("a", "=Run"): 1 / 3})
+    write_tags(tmp_path / "tags.csv", tags)
+    assert read_tags(tmp_path / "tags.csv") == tags
+    assert (tmp_path / "tags.csv").read_text().splitlines()[0] == "video,label,confidence"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -70,6 +96,10 @@ def test_two_unicode_forms_of_a_name_are_one_video(tmp_path: Path) -> None:
         ("video,label\n\n,Run\n", "line 3 names no video"),
         ("video,label\n../a,Run\n", "line 2: The video name '../a' contains a path separator"),
         ("video,label,subset\na,Run,x\na,Jump,y\n", "line 3 puts 'a' into 'y'; an .*'x'"),
+        ("video,labels,confidence\n", "columns labels and confidence.*one row per pair"),
+        ("video,label,confidence\na,Run,1.5\n", "line 2 has the confidence '1.5'.*from 0 to 1"),
+        ("video,label,confidence\na,Run,nan\n", "line 2 has the confidence 'nan'"),
+        ("video,label,confidence\na,Run,sure\n", "line 2 has the confidence 'sure'.*person gave"),
         ('video,label\na,"Ru\x00n"\n', "line 2 holds a control character"),
         ('video,label\na,"Run\n', "line 2 is no CSV"),
     ],

@@ -12,6 +12,7 @@ from wtal.bench.pretraining_trial import Toy, class_of, last_losses
 from wtal.bench.rows import Plan
 from wtal_features.methods.catalog import plan_of
 from wtal_features.methods.networks import STREAMS
+from wtal_features.methods.stages import EncoderExport
 from wtal_features.pretraining.randomness import generator_of
 
 SMALL = Toy(train=4, test=4, side=32, frames=12)
@@ -23,9 +24,10 @@ def test_the_untrained_network_has_the_first_weights_of_the_run(name: str, tmp_p
     plan = plan_of(trial.method, trial.config, trial.toy.stores(tmp_path, 0)["train"])
     for number, view in enumerate(STREAMS if name == "coclr" else ["rgb"]):
         objective = plan.stages[number].build({}, generator_of(0, "weights", number))
-        (begun,) = (export.network for export in objective.exports().values())
+        (export,) = objective.exports().values()
+        assert isinstance(export, EncoderExport)
         alone = trial.config.network.build(view, generator_of(0, "weights", number))
-        for one, other in zip(begun.parameters(), alone.parameters(), strict=True):
+        for one, other in zip(export.network.parameters(), alone.parameters(), strict=True):
             assert torch.equal(one, other)
 
 

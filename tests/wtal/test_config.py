@@ -61,7 +61,7 @@ def test_the_faithful_config_turns_every_quirk_on() -> None:
         ("trian: {steps: 5}", "unknown key 'trian'; the nearest known section is 'train'"),
         ("train: {step: 5}", r"unknown key 'train.step'; the nearest known one is 'train.steps'\."),
         ("steps: 5", r"unknown key 'steps'; the nearest known one is 'train.steps'\."),
-        ("zzz: 5", "known sections are data, model, loss"),
+        ("zzz: 5", "known sections are data, features, model, loss"),
         ("train: {steps: many}", r"train.steps is 'many'; expected an integer or 'auto'\."),
         ("train: {steps: 2.5}", r"train.steps is 2.5; expected an integer or 'auto'\."),
         ("train: {steps: true}", r"train.steps is True; expected an integer or 'auto'\."),
@@ -156,11 +156,11 @@ def test_every_key_is_documented_where_it_is_declared() -> None:
     import ast
     import inspect
 
-    from wtal import compat, data, localize, losses, model, schedule, validation
+    from wtal import compat, context, data, localize, losses, model, schedule, validation
 
     self_explaining = {"seed", "weight_decay"}
     undocumented = []
-    for module in (compat, data, localize, losses, model, schedule, validation):
+    for module in (compat, context, data, localize, losses, model, schedule, validation):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef) and node.name.removesuffix("Config") != node.name:
                 for field, after in zip(node.body, [*node.body[1:], node.body[0]], strict=True):

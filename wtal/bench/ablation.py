@@ -111,8 +111,8 @@ def plan(rows: Sequence[Row], options: argparse.Namespace) -> list[Cell]:
     configs = {row.key: config_of(row, options.override, forced) for row in rows}
     check_subsets(labels, list(configs.values()), subset_of(options))
     told = {
-        streams: digests(inputs.store(streams), labels)
-        for streams in {config.data.streams for config in configs.values()}
+        (streams, features): digests(inputs.store(streams), labels, features)
+        for streams, features in {(each.data.streams, each.features) for each in configs.values()}
     }
     cells = []
     for seed in options.seeds:
@@ -120,7 +120,8 @@ def plan(rows: Sequence[Row], options: argparse.Namespace) -> list[Cell]:
             config = with_seed(configs[row.key], seed)
             run = options.out / row.folder / f"seed-{seed}"
             file = score_file(run, subset_of(options), row.localizer)
-            cells.append(Cell(row, seed, config, run, file, told[config.data.streams]))
+            known = told[config.data.streams, config.features]
+            cells.append(Cell(row, seed, config, run, file, known))
     return cells
 
 
@@ -162,6 +163,8 @@ def refuse_other(cell: Cell, options: argparse.Namespace) -> None:
             f"'{cell.row.label}' what it was, remove that folder, or choose another --out."
         )
     files = {"features": options.features, "labels": options.tags or options.annotations}
+    if "context" in cell.digests:
+        files["context"] = cell.config.features.context_file
     for name, file in files.items():
         if record["digests"].get(name) != cell.digests[name]:
             raise WtalError(

@@ -29,6 +29,7 @@ import torch
 from wtal.allocator import keep_freed_memory
 from wtal.bench.ablation_rows import as_overrides, flat, folder_name
 from wtal.config import Config, load_config
+from wtal.context import FeaturesConfig, context_file
 from wtal.data import select_subset
 from wtal.environment import describe
 from wtal.errors import WtalError
@@ -41,10 +42,12 @@ from wtal.training import train
 from wtal.validation import hold_out
 from wtal_eval import Annotations, EvalError, Evaluation, evaluate, read_annotations
 from wtal_features import FeatureError, FeatureStore, open_store
+from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.files import make_folder, read_json, write_json
 
 RECORD_FILE = "ablation.json"
 HELD_OUT = "held-out"
+NO_CONTEXT = FeaturesConfig()
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,16 @@ def read_record(run: Path) -> dict[str, Any] | None:
     return record
 
 
-def digests(store: FeatureStore, labels: Labels) -> dict[str, str]:
+def digests(
+    store: FeatureStore, labels: Labels, config: FeaturesConfig = NO_CONTEXT
+) -> dict[str, str]:
     """Short hashes that tell one set of features, or of tags and annotations, from another.
 
     Of the features the names, the dimensions and the time base count, not the values: reading them
-    all takes minutes.
+    all takes minutes. Of the context model, where there is one, the whole file counts.
+
+    Raises:
+        WtalError, FeatureError: the file of the context model is not there.
     """
     manifest = asdict(replace(store.manifest, path=Path()))
     features = [store.videos, store.streams, store.dim, sorted(manifest.items(), key=str)]
@@ -148,7 +156,9 @@ def digests(store: FeatureStore, labels: Labels) -> dict[str, str]:
     columns = [each.tolist() for each in (truth.video, truth.label, truth.start, truth.end)]
     names = [truth.videos, truth.labels, truth.subsets]
     told = [sorted(labels.tags.items()), sorted(labels.subsets.items(), key=str)]
-    return {"features": _digest(features), "labels": _digest([names, columns, told])}
+    found = {"features": _digest(features), "labels": _digest([names, columns, told])}
+    file = context_file(config)
+    return found if file is None else found | {"context": sha256_of(file)[:16]}
 
 
 def _digest(value: object) -> str:
@@ -165,7 +175,7 @@ def run_unit(unit: Unit) -> None:
     """
     labels, config = unit.inputs.labels(), load_config(None, unit.settings, allow_idle=True)
     store = unit.inputs.store(config.data.streams)
-    if digests(store, labels) != unit.digests:
+    if digests(store, labels, config.features) != unit.digests:
         raise WtalError("The features or annotations changed while the rows were run; start again.")
     train_once(unit, config, store, labels)
     for overrides in sorted(unit.localizers, key=bool):  # the run's own config first

@@ -91,19 +91,14 @@ class InspectedRun:
         """One forward pass over one video, piece by piece where it is long.
 
         Args:
-            features_nD: (n, D) float32, n >= 1.
+            features_nD: (n, D) float32, n >= 1, as the store has them.
 
         Raises:
             WtalError: D is not the one of the training.
         """
-        n, D = features_nD.shape
-        network = self.localizer.network
-        if network.feature_dim != D:
-            raise WtalError(
-                f"The features have {D} dims; {self.folder} was trained on {network.feature_dim}."
-            )
+        rows_nD, n = self.localizer.rows(features_nD), len(features_nD)
         T = self.bins(n)
-        rows_TD = features_nD if n == T else features_nD[grid_positions(n, T)]
+        rows_TD = rows_nD if n == T else rows_nD[grid_positions(n, T)]
         x_TD = torch.from_numpy(np.ascontiguousarray(rows_TD)).to(self.device)
         pieces = [self._piece(x_TD, start) for start in range(0, T, CHUNK)]
         return Heads(x_TD, *(torch.cat(parts) for parts in zip(*pieces, strict=True)))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,19 +17,28 @@ from torch import nn
 from wtal_features.checkpoints.cmd import CMD_CLIP, load_cmd
 from wtal_features.checkpoints.coclr import COCLR_FLOW, COCLR_RGB, load_coclr
 from wtal_features.checkpoints.cvrl import CVRL_CLIP, load_cvrl
+from wtal_features.checkpoints.efficientnet_lite import (
+    installed_weights,
+    lite_clip,
+    load_efficientnet_lite,
+)
 from wtal_features.checkpoints.i3d import I3D_FLOW, I3D_RGB, load_i3d
 from wtal_features.checkpoints.own import read_encoder
 from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.checkpoints.report import KeyReport, load_mapped
+from wtal_features.checkpoints.resnet50 import RESNET50_CLIP, load_resnet50
 from wtal_features.clips import ClipSpec, Preprocess
 from wtal_features.encoders.c3d import C3D
+from wtal_features.encoders.efficientnet_lite import COEFFICIENTS, EfficientNetLite
 from wtal_features.encoders.encoder import Encoder, NetworkEncoder
+from wtal_features.encoders.frame_descriptors import DESCRIPTORS, POOLINGS, FrameDescriptors
 from wtal_features.encoders.histograms import ColourHistogram, MotionHistogram, Null
 from wtal_features.encoders.i3d import I3D
 from wtal_features.encoders.inference import without_norms
 from wtal_features.encoders.r2plus1d26 import R3D26, R2Plus1D26
 from wtal_features.encoders.r3d10 import R2D10, R3D10
 from wtal_features.encoders.r3d50 import R3D50
+from wtal_features.encoders.resnet50 import ResNet50
 from wtal_features.encoders.s3d import S3D
 from wtal_features.encoders.untrained import settle, textures
 from wtal_features.errors import FeatureError
@@ -58,6 +68,11 @@ class Architecture(NamedTuple):
     channels: int = 3
 
 
+# Networks of single images, whose pooling can be chosen; of each EfficientNet-Lite, the variant.
+_LITE = {f"efficientnet-lite{variant}": variant for variant in COEFFICIENTS}
+_IMAGES = frozenset({"resnet50", *_LITE})
+_SETTLING = 8  # frames that set the norms of one of random weights
+
 ENCODERS: dict[str, Architecture] = {
     "s3d": Architecture(S3D, COCLR_RGB),
     "s3d-flow": Architecture(S3D, COCLR_FLOW, 2),
@@ -69,6 +84,11 @@ ENCODERS: dict[str, Architecture] = {
     "c3d": Architecture(C3D, CMD_CLIP),
     "r3d10": Architecture(R3D10, _PLAIN_MOTION, 2),
     "r2d10": Architecture(R2D10, replace(CMD_CLIP, frames=1, every=1)),
+    "resnet50": Architecture(ResNet50, RESNET50_CLIP),
+    **{
+        name: Architecture(partial(EfficientNetLite, variant=variant), lite_clip(variant))
+        for name, variant in _LITE.items()
+    },
 }
 UNLEARNED: dict[str, Callable[[], Encoder]] = {
     "colour-histogram": ColourHistogram,
@@ -88,7 +108,8 @@ class EncoderOptions:
         size: Side of the square that an untrained network sees, in pixels.
         seed: Of untrained weights.
         precision: Of the matrix products.
-        pooling: Of a model of the hub: `cls`, `cls+patches` or `projection` for images.
+        pooling: Of a model of the hub: `cls`, `cls+patches` or `projection` for images; of
+            ResNet-50 and EfficientNet-Lite: `mean` (of the last map), `imac` or `irmac`.
         revision: Of a model of the hub: a branch, tag or commit.
     """
 
@@ -145,7 +166,9 @@ def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Enco
     Args:
         text: A name of `ENCODERS` (random weights) or `UNLEARNED`; a `.safetensors` file of
             `wtal pretrain`; `coclr:FILE`, `coclr-flow:FILE`, `cvrl:FILE`, `cmd:FILE`, `i3d:FILE`,
-            `i3d-flow:FILE`; or `hub:MODEL`, a model name or folder that transformers serves.
+            `i3d-flow:FILE`, `resnet50:FILE`, `efficientnet-lite0:FILE` (likewise 1 and 2), where
+            FILE may be `installed`: the one that a package on PyPI brings; or `hub:MODEL`, a model
+            name or folder that transformers serves.
         options: What to change.
 
     Returns:
@@ -157,13 +180,14 @@ def load_encoder(text: str, options: EncoderOptions | None = None) -> tuple[Enco
     """
     options = options or EncoderOptions()
     kind = _kind(text)
-    _refuse(text, options, OPTIONS - _TAKES[kind])
+    _refuse(text, options, OPTIONS - options_of(text))
     if kind == "hub":
         return _from_hub(text.partition(":")[2], options)
     if kind == "unlearned":
         return UNLEARNED[text](), []
+    pooling = _pooling(text, options)
     start = _NETWORKS[kind](text, options)
-    return _as_encoder(start, options), list(start.notes)
+    return _as_encoder(start, options, pooling), list(start.notes)
 
 
 def load_network(text: str, options: EncoderOptions | None = None) -> TrainableNetwork:
@@ -178,7 +202,7 @@ def load_network(text: str, options: EncoderOptions | None = None) -> TrainableN
     """
     options = options or EncoderOptions()
     kind = _kind(text)
-    _refuse(text, options, OPTIONS - _TAKES[kind])
+    _refuse(text, options, OPTIONS - _TAKES[kind])  # no pooling: it is no part of the network
     if kind not in _NETWORKS:
         why = "transformers serves it as it is" if kind == "hub" else "it has no weights"
         raise FeatureError(
@@ -200,7 +224,25 @@ def options_of(text: str) -> frozenset[str]:
     Raises:
         FeatureError: If the name is unknown.
     """
-    return _TAKES[_kind(text)]
+    return _TAKES[_kind(text)] | ({"pooling"} if _is_image(text) else frozenset())
+
+
+def _is_image(text: str) -> bool:
+    """Whether a user's words name a network of single images."""
+    return text.partition(":")[0] in _IMAGES
+
+
+def _pooling(text: str, options: EncoderOptions) -> str | None:
+    """One of `POOLINGS`, the first if nothing else is said; None for networks of videos."""
+    if not _is_image(text):
+        return None
+    if options.pooling is not None and options.pooling not in POOLINGS:
+        raise FeatureError(
+            f"{text} has no pooling {options.pooling!r}; expected {', '.join(POOLINGS[:-1])} or "
+            f"{POOLINGS[-1]}.",
+            code="option",
+        )
+    return options.pooling or POOLINGS[0]
 
 
 def _kind(text: str) -> str:
@@ -230,7 +272,9 @@ def _untrained(name: str, options: EncoderOptions) -> TrainableNetwork:
         clip = replace(clip, preprocess=pixels)
     generator = torch.Generator().manual_seed(seed)
     network = architecture.build(architecture.channels, width, generator=generator)
-    examples = to_network(textures(clip, generator), clip)[:, : architecture.channels]
+    # A norm that saw two single frames would have next to no variance in some channels.
+    seen = replace(clip, frames=max(clip.frames, _SETTLING)) if name in _IMAGES else clip
+    examples = to_network(textures(seen, generator), clip)[:, : architecture.channels]
     settle(network, examples)
     details = {"arch": name, "width": width, "weights": "random", "seed": seed}
     notes = (f"{name} has random weights: for comparison only.",)
@@ -266,14 +310,22 @@ _IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSp
     "cmd": (load_cmd, CMD_CLIP),
     "i3d": (lambda path: load_i3d(path, "rgb"), I3D_RGB),
     "i3d-flow": (lambda path: load_i3d(path, "flow"), I3D_FLOW),
+    "resnet50": (load_resnet50, RESNET50_CLIP),
+    **{
+        name: (partial(load_efficientnet_lite, variant=variant), lite_clip(variant))
+        for name, variant in _LITE.items()
+    },
 }
 
 
 def _imported(text: str, options: EncoderOptions) -> TrainableNetwork:
     name, _, path = text.partition(":")
     load, clip = _IMPORTERS[name]
+    if path == "installed" and name in _LITE:
+        path = str(installed_weights(_LITE[name]))
     network, keys = load(path)
-    channels = min(p.shape[1] for p in network.parameters() if p.ndim == 5)  # the stem's
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv3d)]
+    channels = min(conv.in_channels for conv in convolutions)  # the stem's
     file = Path(keys.source).name
     details: dict[str, object] = {"arch": type(network).__name__, "weights": file}
     # A checkpoint of TensorFlow is several files; then what was read of them is summed up.
@@ -315,15 +367,21 @@ def _from_hub(source: str, options: EncoderOptions) -> tuple[Encoder, list[str]]
     return encoder, [f"{source}: licence {encoder.describe()['licence']}"]
 
 
-def _as_encoder(start: TrainableNetwork, options: EncoderOptions) -> NetworkEncoder:
+def _as_encoder(
+    start: TrainableNetwork, options: EncoderOptions, pooling: str | None
+) -> NetworkEncoder:
     """The network as extraction runs it."""
     size = start.clip.preprocess.size
     network = without_norms(start.network, (start.channels, start.clip.frames, size, size))
     network.to(_DTYPES[options.precision])
-    details = {**start.details, "precision": options.precision}
-    encoder = NetworkEncoder(
-        start.name, network, start.dim, start.clip, details, channels=start.channels
-    )
+    details, name, dim = {**start.details, "precision": options.precision}, start.name, start.dim
+    if pooling is not None:
+        details["pooling"] = pooling
+    if pooling in DESCRIPTORS:
+        network = FrameDescriptors(network, pooling)
+        # Two descriptors of one network have one D: in a store, only the name tells them apart.
+        name, dim = f"{name}+{pooling}", network.dim
+    encoder = NetworkEncoder(name, network, dim, start.clip, details, channels=start.channels)
     return encoder.to(torch.device("cpu"))
 
 

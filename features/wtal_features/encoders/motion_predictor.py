@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wtal_features.pretraining.randomness import on_device
+
 HEADS, ENCODER_LAYERS, DECODER_LAYERS = 8, 2, 4
 DROPOUT = 0.1
 
@@ -217,16 +219,8 @@ class MotionTransformer(nn.Module):
         Returns:
             (B, Q, d).
         """
-        draws = _on_device(generator, tokens_BKd.device) if self.training else None
+        draws = on_device(generator, tokens_BKd.device) if self.training else None
         memory_BKd = self.encoder(tokens_BKd, k_place_Kd, draws)
         zeros_BQd = tokens_BKd.new_zeros(len(tokens_BKd), *q_place_Qd.shape)
         predicted_BQd: Tensor = self.decoder(zeros_BQd, memory_BKd, q_place_Qd, k_place_Kd, draws)
         return predicted_BQd
-
-
-def _on_device(generator: torch.Generator | None, device: torch.device) -> torch.Generator | None:
-    """The generator itself where it can draw there; else one there, seeded by it."""
-    if generator is None or generator.device.type == device.type:
-        return generator
-    seed = torch.randint(2**63 - 1, (), generator=generator).item()
-    return torch.Generator(device).manual_seed(int(seed))

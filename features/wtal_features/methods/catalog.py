@@ -1,26 +1,29 @@
-"""METHODS: name -> its config, its stages, and whether it sees motion."""
+"""METHODS: name -> its config, its stages, what they are drawn from, and whether it sees motion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from wtal_features.methods.cmd import CMDConfig, cmd_stages
 from wtal_features.methods.coclr import CoCLRConfig, coclr_stages
 from wtal_features.methods.cvrl import CVRLConfig, cvrl_stages
 from wtal_features.methods.infonce import InfoNCEConfig, infonce_stages, ubernce_stages
 from wtal_features.methods.loop import Plan
+from wtal_features.methods.rows import RowStore
 from wtal_features.methods.stages import Stage
+from wtal_features.methods.tca import TCAConfig, tca_stages
 from wtal_features.pretraining.clipstore import ClipStore
 
 
 class Method(NamedTuple):
     """One method of pre-training."""
 
-    config: type[Any]  # a frozen dataclass with `clips` and `run`, published values as defaults
-    stages: Callable[..., list[Stage]]  # (config, store, videos, labels)
+    config: type[Any]  # a frozen dataclass with `run`, published values as defaults
+    stages: Callable[..., list[Stage]]  # (config, source, videos, labels)
     sees_motion: Callable[[Any], bool]  # of a config
+    source: Literal["clips", "rows"] = "clips"  # a `ClipStore`, or a `RowStore`
 
 
 METHODS: dict[str, Method] = {
@@ -29,13 +32,14 @@ METHODS: dict[str, Method] = {
     "coclr": Method(CoCLRConfig, coclr_stages, lambda c: True),
     "cvrl": Method(CVRLConfig, cvrl_stages, lambda c: False),
     "cmd": Method(CMDConfig, cmd_stages, lambda c: True),
+    "tca": Method(TCAConfig, tca_stages, lambda c: False, "rows"),
 }
 
 
 def plan_of(
     method: str,
     config: Any,
-    store: ClipStore,
+    store: ClipStore | RowStore,
     videos: Sequence[str] | None = None,
     labels: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Plan:
@@ -44,9 +48,9 @@ def plan_of(
     Args:
         method: A name of `METHODS`.
         config: Of its kind.
-        store: Where clips come from.
+        store: Where samples come from, of the kind that the method draws from.
         videos: Ids of those to use; None: all.
-        labels: Video -> numbers of its classes, for `ubernce`.
+        labels: Video -> numbers of its classes, for `ubernce`, and for pairs of `tca`.
 
     Raises:
         FeatureError: If no video can be used, or the store lacks what the method sees.

@@ -20,7 +20,16 @@ from wtal_features.errors import FeatureError
 from wtal_features.methods.networks import NetworkConfig, clip_of, network_input
 from wtal_features.methods.samples import check_motion, seen
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig, require
-from wtal_features.methods.stages import Batch, EncoderExport, Export, Objective, Outcome, Sample, Stage, named
+from wtal_features.methods.stages import (
+    Batch,
+    EncoderExport,
+    Export,
+    Objective,
+    Outcome,
+    Sample,
+    Stage,
+    named,
+)
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.sampling import CmdSampler
 from wtal_features.pretraining.units import Unit, units_of

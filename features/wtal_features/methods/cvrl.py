@@ -23,7 +23,16 @@ from wtal_features.encoders.r3d50 import CVRLHead
 from wtal_features.methods.networks import Embedder, NetworkConfig, clip_of, network_input
 from wtal_features.methods.samples import seen
 from wtal_features.methods.settings import ClipConfig, OptimConfig, RunConfig, require
-from wtal_features.methods.stages import Batch, EncoderExport, Export, Objective, Outcome, Sample, Stage, named
+from wtal_features.methods.stages import (
+    Batch,
+    EncoderExport,
+    Export,
+    Objective,
+    Outcome,
+    Sample,
+    Stage,
+    named,
+)
 from wtal_features.pretraining.clipstore import ClipStore
 from wtal_features.pretraining.sampling import cvrl_clips
 from wtal_features.pretraining.units import Unit, units_of
@@ -129,7 +138,8 @@ class CVRL(Objective):
     def exports(self) -> Mapping[str, Export]:
         """The backbone."""
         network = self.config.network
-        return {"rgb": EncoderExport(self.encoder.backbone, network.arch, network.width, 3, self.clip)}
+        encoder = self.encoder.backbone
+        return {"rgb": EncoderExport(encoder, network.arch, network.width, 3, self.clip)}
 
     def carried(self) -> dict[str, Tensor]:
         """The encoder with its head."""

@@ -233,6 +233,14 @@ class ClipStore:
         return stored
 
 
+def is_clip_store(folder: Path) -> bool:
+    """Whether a folder says that it is a clip store, of this version or another."""
+    path = folder / MANIFEST
+    fields = read_json(path) if path.is_file() else None
+    settings = fields.get("settings") if isinstance(fields, dict) else None
+    return isinstance(settings, dict) and "format" in settings
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if folder.is_dir() and not path.exists():

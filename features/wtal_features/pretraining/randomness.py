@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-PURPOSES = {"weights": 0, "order": 1, "sample": 2, "step": 3, "probe": 4}
+PURPOSES = {"weights": 0, "order": 1, "sample": 2, "step": 3, "probe": 4, "alter": 5}
 
 
 def generator_of(seed: int, purpose: str, *place: int) -> torch.Generator:
@@ -29,3 +29,13 @@ def generator_of(seed: int, purpose: str, *place: int) -> torch.Generator:
     sequence = np.random.SeedSequence([seed, PURPOSES[purpose], *place])
     number = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator().manual_seed(number)
+
+
+def on_device(generator: torch.Generator | None, device: torch.device) -> torch.Generator | None:
+    """The generator itself where it can draw there; else one there, seeded by it."""
+    import torch
+
+    if generator is None or generator.device.type == device.type:
+        return generator
+    seed = torch.randint(2**63 - 1, (), generator=generator).item()
+    return torch.Generator(device).manual_seed(int(seed))

@@ -72,7 +72,7 @@ class ContextModel:
     def __init__(self, network: TCA, whitening: Whitening | None, about: ContextAbout) -> None:
         self.network, self.whitening, self.about = network.eval(), whitening, about
         self.dim = network.dim
-        self.dim_in = network.dim if whitening is None else len(whitening.mean_D)
+        self.dim_in = network.dim if whitening is None else whitening.dim_in
 
     @property
     def encoder(self) -> str | None:
@@ -80,10 +80,8 @@ class ContextModel:
         return self.about.encoder
 
     def to(self, device: torch.device | str) -> ContextModel:
-        """Move the network and the whitening; the object stays the same."""
+        """Move the network; the object stays the same."""
         self.network.to(device)
-        if self.whitening is not None:
-            self.whitening = self.whitening.to(device)
         return self
 
     def check(self, dim: int, encoder: str | None, where: str) -> None:
@@ -132,7 +130,7 @@ def prepared(rows_TD: Tensor, whitening: Whitening | None) -> Tensor:
 
     Args:
         rows_TD: (..., D).
-        whitening: On the device of the rows, or None.
+        whitening: Or None.
 
     Returns:
         (..., d).

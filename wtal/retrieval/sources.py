@@ -1,0 +1,144 @@
+"""Which videos are compared with which: stores, one file, or one video of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wtal.errors import WtalError
+from wtal.inputs import Labels, read_labels, videos_of
+from wtal.retrieval.words import Words
+from wtal_features import FeatureError, FeatureStore, open_store
+from wtal_features.npy import check_finite, npy_shape, read_npy
+from wtal_features.quality import manifest_subsets
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Videos that can be read.
+
+    Args:
+        where: the folder or file, for messages.
+        videos: names.
+        dim: D of the rows.
+        encoder: that made them; None if not said.
+        read: name -> (T, D) float32, or FeatureError.
+    """
+
+    where: str
+    videos: tuple[str, ...]
+    dim: int
+    encoder: str | None
+    read: Callable[[str], Rows]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is looked for, and among what.
+
+    Args:
+        queries: videos that are looked for.
+        gallery: videos that may be found.
+        same: whether the queries are videos of the gallery.
+    """
+
+    queries: Source
+    gallery: Source
+    same: bool
+
+
+def sources_of(words: Words) -> Sources:
+    """The videos that the command names.
+
+    Raises:
+        WtalError, FeatureError: a store cannot be opened, there is no such video or subset, or the
+            two do not fit each other.
+    """
+    gallery = query = None
+    if words.gallery is not None:
+        gallery = open_store(words.gallery, fps=words.fps, stride=words.stride)
+    path = Path(words.query)
+    if path.is_dir():
+        query = open_store(path, fps=words.fps, stride=words.stride)
+        found = _of_stores(query, gallery)
+    elif gallery is None:
+        raise WtalError(
+            f"{path} is no folder; expected a feature store, or name the store to search after it."
+        )
+    elif path.suffix.lower() == ".npy":
+        found = Sources(_of_file(path), _of_store(gallery), same=False)
+    elif words.query in gallery:
+        whole = _of_store(gallery)
+        found = Sources(replace(whole, videos=(words.query,)), whole, same=True)
+    else:
+        raise WtalError(
+            f"{words.query!r} is no folder, no .npy file and no video of {gallery.root}; expected "
+            "a feature store, one array, or the name of a video."
+        )
+    _check_fit(found)
+    if words.subset is None:
+        return found
+    if query is None:
+        raise WtalError("--subset chooses among the videos of a store; the query is one video.")
+    return replace(found, queries=_of_subset(found.queries, query, words))
+
+
+def _of_stores(query: FeatureStore, gallery: FeatureStore | None) -> Sources:
+    same = gallery is None or gallery.root.resolve() == query.root.resolve()
+    whole = _of_store(query)
+    return Sources(whole, whole if same or gallery is None else _of_store(gallery), same)
+
+
+def _of_store(store: FeatureStore) -> Source:
+    return Source(str(store.root), store.videos, store.dim, store.manifest.encoder, store.read)
+
+
+def _of_file(path: Path) -> Source:
+    shape = npy_shape(path)
+
+    def read(_: str) -> Rows:
+        array = read_npy(path)
+        check_finite(array, path)
+        rows: Rows = array.astype(np.float32, copy=False)
+        return rows
+
+    return Source(str(path), (path.stem,), shape[1], None, read)
+
+
+def _of_subset(source: Source, store: FeatureStore, words: Words) -> Source:
+    assert words.subset is not None  # the caller looked
+    if words.tags is not None or words.annotations is not None:
+        labels = read_labels(words.tags, words.annotations)
+    else:
+        subsets = manifest_subsets(store)
+        labels = Labels(dict.fromkeys(subsets, ()), subsets, str(store.manifest.path))
+    return replace(source, videos=tuple(videos_of(labels, words.subset)))
+
+
+def _check_fit(sources: Sources) -> None:
+    query, gallery = sources.queries, sources.gallery
+    if query.dim != gallery.dim:
+        raise FeatureError(
+            f"{query.where} has {query.dim} dimensions, {gallery.where} {gallery.dim}.",
+            "Compare features of one encoder.",
+            code="dim",
+        )
+    if None not in (query.encoder, gallery.encoder) and query.encoder != gallery.encoder:
+        raise FeatureError(
+            f"{query.where} comes from the encoder {query.encoder!r}, {gallery.where} from "
+            f"{gallery.encoder!r}.",
+            "Compare features of one encoder.",
+            code="encoder",
+        )
+
+
+def unread(source: Source, faults: Sequence[str]) -> WtalError:
+    """Why nothing can be compared."""
+    first = f" The first: {faults[0]}" if faults else ""
+    return WtalError(f"None of {len(source.videos)} videos of {source.where} can be read.{first}")

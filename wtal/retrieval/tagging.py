@@ -1,0 +1,201 @@
+"""Tags for untagged videos from their neighbours, as a file that `wtal train --tags` takes.
+
+A video without a line, or with an empty label, counts as untagged; so does one whose tags are all
+suggestions of an earlier turn, since nobody has looked at them. Only tags that a person gave have a
+vote, and where subsets are named only those of the training subset: tags of a test are not to
+reach training through neighbours.
+
+Shapes: Q untagged videos, V videos that vote, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wtal.data import TRAIN_NAMES, select_subset
+from wtal.errors import WtalError
+from wtal.inputs import read_labels
+from wtal.notices import some
+from wtal.retrieval.loading import Loaded, Progress, taken
+from wtal.retrieval.ranking import neighbours
+from wtal.retrieval.sources import Sources
+from wtal.retrieval.words import Words
+from wtal_features import Tags, read_tags, write_tags
+from wtal_features.retrieval.similarity import Described
+from wtal_features.retrieval.suggestions import (
+    CONFIDENCE,
+    Reliability,
+    Suggestion,
+    reliability,
+    shares,
+    suggest,
+)
+
+SHOWN = 10
+BINS = 7  # of a tenth each, from CONFIDENCE to 1
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Suggestions, and how far they can be trusted.
+
+    Args:
+        tags: those of people and the suggestions that are sure enough.
+        untagged: video -> its suggestions of at least `CONFIDENCE`, the surest first.
+        sure: confidence from which they are among the tags.
+        voters: how many videos had a vote.
+        subset: theirs; None where no subset is named.
+        bins: how often suggestions of about one confidence are right, on the voters.
+    """
+
+    tags: Tags
+    untagged: dict[str, list[Suggestion]]
+    sure: float
+    voters: int
+    subset: str | None
+    bins: Sequence[Reliability]
+
+    def lines(self, *, every: bool) -> Iterator[str]:
+        """How good they are where the tags are known, and the first of them, or all."""
+        of = f" of {self.subset}" if self.subset is not None else ""
+        yield f"tags of {self.voters} videos{of} vote; each of them, were it untagged, would get:"
+        yield "  confidence   suggestions   right"
+        for one in self.bins:
+            right = f"{one.accuracy:8.0%}" if one.suggestions else f"{'-':>8}"
+            yield f"  {one.low:.1f} to {one.high:.1f} {one.suggestions:13d}{right}"
+        sure = {video: found for video, found in self.untagged.items() if self._kept(found)}
+        count = sum(len(self._kept(found)) for found in sure.values())
+        yield (
+            f"{count} tags for {len(sure)} of {len(self.untagged)} untagged videos, "
+            f"from --sure {self.sure:g} on"
+        )
+        for video, found in list(sure.items())[: None if every else SHOWN]:
+            listed = ", ".join(f"{one.label} {one.confidence:.2f}" for one in self._kept(found))
+            yield f"  {video}: {listed}"
+        if len(sure) > SHOWN and not every:
+            yield f"  and {len(sure) - SHOWN} more; -v shows all."
+
+    def _kept(self, found: Sequence[Suggestion]) -> list[Suggestion]:
+        return [one for one in found if one.confidence >= self.sure]
+
+    def write(self, path: Path) -> None:
+        """As CSV: video,label, subset where one is named, and confidence."""
+        write_tags(path, self.tags)
+
+
+def tags_of(words: Words) -> Tags:
+    """The tags that were given, as a tags file or as the labels of annotations."""
+    if words.tags is not None and words.annotations is None:
+        read_labels(words.tags)  # refuses a JSON file in its words
+        return read_tags(words.tags)
+    labels = read_labels(words.tags, words.annotations)
+    subsets = {video: subset for video, subset in labels.subsets.items() if subset is not None}
+    return Tags(labels.tags, subsets, labels.notes)
+
+
+def people_gave(tags: Tags) -> Tags:
+    """Without what earlier turns suggested."""
+    kept = {
+        video: tuple(label for label in labels if (video, label) not in tags.confidences)
+        for video, labels in tags.labels.items()
+    }
+    return replace(tags, labels=kept, confidences={})
+
+
+def voters_of(given: Tags) -> tuple[set[str], str | None]:
+    """Videos with a vote, and their subset."""
+    tagged = {video for video, labels in given.labels.items() if labels}
+    subsets = {video: given.subsets.get(video) for video in given.labels}
+    named = {subset.lower() for subset in subsets.values() if subset is not None}
+    if named.isdisjoint(TRAIN_NAMES):
+        return tagged, None
+    chosen, subset = select_subset(subsets, "auto", "the tags")
+    return tagged.intersection(chosen), subset
+
+
+def check_labels(tags: Tags, sources: Sources, words: Words) -> None:
+    """Refuse what leaves nothing to suggest, before anything is read.
+
+    Raises:
+        WtalError: no video of the gallery votes, or none of the queries is untagged.
+    """
+    given = people_gave(tags)
+    voters, _ = voters_of(given)
+    if voters.isdisjoint(sources.gallery.videos):
+        raise WtalError(
+            f"{words.tags or words.annotations} tags no video of {sources.gallery.where} that may "
+            f"vote; tagged are {some(voters) or 'none'}."
+        )
+    if all(given.labels.get(video) for video in sources.queries.videos):
+        raise WtalError(
+            f"Every video of {sources.queries.where} has a tag; --suggest is for those without a "
+            "line, or with an empty label."
+        )
+
+
+def suggest_tags(loaded: Loaded, tags: Tags, words: Words, progress: Progress) -> Suggested:
+    """Ask the neighbours.
+
+    Raises:
+        WtalError: no video that votes could be read.
+    """
+    given = people_gave(tags)
+    allowed, subset = voters_of(given)
+    gallery = loaded.gallery
+    places = [place for place, name in enumerate(gallery.names) if name in allowed]
+    if not places:
+        raise WtalError("None of the tagged videos can be read; there is nothing to vote.")
+    voters = taken(gallery, places)
+    classes = sorted({label for name in voters.names for label in given.labels[name]})
+    labels_VC = torch.tensor(
+        [[label in given.labels[name] for label in classes] for name in voters.names],
+        device=gallery.pooled_VD.device,
+    )
+    open_ = [p for p, name in enumerate(loaded.queries.names) if not given.labels.get(name)]
+    found: dict[str, list[Suggestion]] = {}
+    total = len(voters.names) + len(open_)
+    if open_:
+        near = neighbours(
+            *(taken(loaded.queries, open_), voters, words.kind, words.top),
+            exclude_self=False,
+            progress=lambda done, _: progress(done, total),
+        )
+        names = (loaded.queries.names[place] for place in open_)
+        least = min(CONFIDENCE, words.confidence)
+        found = dict(
+            zip(names, suggest(near, labels_VC, classes, min_confidence=least), strict=True)
+        )
+    bins = _bins(*(voters, labels_VC, words), lambda done, _: progress(len(open_) + done, total))
+    merged = _merged(given, found, words.confidence, subset)
+    return Suggested(merged, found, words.confidence, len(voters.names), subset, bins)
+
+
+def _bins(
+    voters: Described, labels_VC: Tensor, words: Words, progress: Progress
+) -> list[Reliability]:
+    near = neighbours(
+        *(voters, voters, words.kind, words.top), exclude_self=True, progress=progress
+    )
+    return reliability(shares(near, labels_VC), labels_VC, bins=BINS)
+
+
+def _merged(
+    given: Tags, found: dict[str, list[Suggestion]], sure: float, subset: str | None
+) -> Tags:
+    """Tags of people as they were; a video that was not listed joins those that vote."""
+    labels, subsets = dict(given.labels), dict(given.subsets)
+    confidences: dict[tuple[str, str], float] = {}
+    for video, suggestions in found.items():
+        kept = [one for one in suggestions if one.confidence >= sure]
+        if not kept:
+            continue
+        labels[video] = tuple(sorted(one.label for one in kept))
+        confidences |= {(video, one.label): round(one.confidence, 4) for one in kept}
+        if subset is not None:
+            subsets.setdefault(video, subset)
+    return Tags(labels, subsets, (), confidences)
