@@ -14,7 +14,7 @@ SURFACE = {
     | {"config", "out", "override", "seeds", "resume", "device", "keep_going", "quiet", "verbose"},
     "localize": INPUT
     | {"run", "out", "subset", "shard", "override", "device", "keep_going", "quiet", "verbose"},
-    "doctor": INPUT | {"config", "headers_only", "override", "quiet", "verbose"},
+    "doctor": INPUT | {"config", "headers_only", "leakage", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},
     "extract": {"videos", "out", "encoder", "fps", "stride", "mode", "dtype", "partial", "shard"}
@@ -28,6 +28,9 @@ SURFACE = {
     "pretrain": {"method", "videos", "out", "config", "override", "tags", "annotations", "subset"}
     | {"clips", "fps", "motion", "reencode", "partial", "workers", "timeout", "memory_gb"}
     | {"max_hours", "resume"}
+    | {"device", "keep_going", "quiet", "verbose"},
+    "retrieve": {"query", "gallery", "model", "by", "top", "tags", "annotations", "subset"}
+    | {"fps", "stride", "out", "duplicates", "above", "suggest", "sure", "truth", "protocol"}
     | {"device", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},

@@ -368,7 +368,11 @@ def extract(
     ] = None,
     pooling: Annotated[
         str | None,
-        typer.Option("--pooling", help="Of a hub model: cls, cls+patches or projection."),
+        typer.Option(
+            "--pooling",
+            help="Of a hub model: cls, cls+patches or projection; of resnet50 and "
+            "efficientnet-lite: mean, irmac or imac.",
+        ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option("--revision", help="Of a hub model: branch, tag or commit.")
@@ -710,7 +714,11 @@ def probe(
     ] = None,
     pooling: Annotated[
         str | None,
-        typer.Option("--pooling", help="Of a hub model: cls, cls+patches or projection."),
+        typer.Option(
+            "--pooling",
+            help="Of a hub model: cls, cls+patches or projection; of resnet50 and "
+            "efficientnet-lite: mean, irmac or imac.",
+        ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option("--revision", help="Of a hub model: branch, tag or commit.")
@@ -765,6 +773,100 @@ def probe(
             say=lambda text: _say(text, quiet),
             warn=_once(quiet),
             show=lambda line: print(line, flush=True),
+        )
+        _finish(dict(faults), keep_going, verbose)
+
+
+@app.command(
+    epilog="Example: wtal retrieve store --tags tags.csv --suggest suggested.csv --sure 0.8; "
+    "wtal retrieve clip.npy store --by chamfer --out ranked.json"
+)
+def retrieve(
+    query: Annotated[
+        str, typer.Argument(help="Feature store, one .npy, or a video of the gallery.")
+    ],
+    gallery: Annotated[
+        Path | None, typer.Argument(help="Feature store to search; default: the query's own.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="File of `wtal pretrain tca`; else raw features, centred."),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            help="cosine: of means, quick. chamfer: how much of the query is in the video. "
+            "symmetric: that, both ways.",
+        ),
+    ] = "symmetric",
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Neighbours of a query.")] = 10,
+    tags: Tags = None,
+    annotations: Annotations = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="Only queries of this subset.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Ranked neighbours to write: .json or .csv.")
+    ] = None,
+    duplicates: Annotated[
+        Path | None, typer.Option("--duplicates", help="CSV to write: groups of near-duplicates.")
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(
+            "--above", help="Their least similarity; else 0.85, of chamfer 0.9, of cosine 0.96."
+        ),
+    ] = None,
+    suggest: Annotated[
+        Path | None,
+        typer.Option("--suggest", help="Tags CSV to write, with tags for untagged videos."),
+    ] = None,
+    sure: Annotated[
+        float | None, typer.Option("--sure", help="Their least confidence; else 0.5.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="What --protocol scores the ranking against.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="fivr, ccweb, evve, vcdb or pairs.")
+    ] = None,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Find the videos that are most alike: neighbours, near-duplicates, tags of neighbours."""
+    with _problems(debug, "--by cosine or --device cpu"):
+        from wtal.retrieval import Words, run
+
+        words = Words(
+            query=query,
+            gallery=gallery,
+            model=model,
+            by=by,
+            top=top,
+            subset=subset,
+            tags=tags,
+            annotations=annotations,
+            fps=fps,
+            stride=stride,
+            out=out,
+            duplicates=duplicates,
+            above=above,
+            suggest=suggest,
+            sure=sure,
+            truth=truth,
+            protocol=protocol,
+        )
+        faults = run(
+            *(words, _device(device, quiet)),
+            bar=lambda title, unit: _counter(title, quiet, unit),
+            show=lambda line: _say(line, quiet),
+            every=verbose,
         )
         _finish(dict(faults), keep_going, verbose)
 

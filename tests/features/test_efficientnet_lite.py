@@ -160,6 +160,16 @@ def test_no_frame_sees_another() -> None:
     torch.testing.assert_close(network(x_BCTHW), alone, atol=1e-5, rtol=1e-4)
 
 
+def test_every_weight_gets_a_gradient_and_no_input_is_changed() -> None:
+    network = EfficientNetLite(width=0.25, generator=seeded())
+    x_BCTHW = images(2, 3, 2, 64, 64)
+    network(x_BCTHW).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    assert torch.equal(x_BCTHW, images(2, 3, 2, 64, 64))
+
+
 # Pixels ------------------------------------------------------------------------------------------
 
 

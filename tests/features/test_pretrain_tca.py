@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.features.pretraining_toys import RUN, batch_of, in_pieces, trainable, written
+from tests.features.tca_toys import LABELS, NAMES, VIDEOS, D, config, feature_store, rows_of
 from wtal_features.errors import FeatureError
 from wtal_features.methods.catalog import plan_of
 from wtal_features.methods.loop import pretrain
@@ -24,45 +25,10 @@ from wtal_features.methods.tca import (
     LossConfig,
     TCAConfig,
     TransformerConfig,
-    tca_rows,
     tca_stages,
 )
 from wtal_features.retrieval.context import load_context
 from wtal_features.store import FeatureStore, open_store
-
-D, VIDEOS = 8, 12
-NAMES = [f"v{number:02d}" for number in range(VIDEOS)]
-LABELS = {name: (number % 3,) for number, name in enumerate(NAMES)}
-
-
-def feature_store(
-    folder: Path, copies: int = 0, lengths: tuple[int, ...] = (5, 9, 30)
-) -> FeatureStore:
-    """Twelve videos of random rows; a copy has the rows of its video, with noise."""
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(0)
-    for number, name in enumerate(NAMES):
-        rows = generator.normal(size=(lengths[number % len(lengths)], D)).astype(np.float32)
-        np.save(folder / f"{name}.npy", rows)
-        for copy in range(1, copies + 1):
-            noisy = rows + 0.1 * generator.normal(size=rows.shape).astype(np.float32)
-            np.save(folder / f"{name}~{copy}.npy", noisy)
-    return open_store(folder, fps=1, stride=1)
-
-
-def config(**changes: Any) -> TCAConfig:
-    base = TCAConfig(
-        pairs=PairConfig(rows=6),
-        transformer=TransformerConfig(heads=2, hidden=16, dropout=0.1),
-        bank=BankConfig(slots=32, strangers=2),
-        optim=OptimConfig(epochs=1, steps=6, batch=4, lr=1e-3),
-        run=RUN,
-    )
-    return replace(base, **changes)
-
-
-def rows_of(store: FeatureStore, wanted: TCAConfig | None = None) -> RowStore:
-    return tca_rows(wanted or config(), store, store.videos)[0]
 
 
 def stage_of(rows: RowStore, wanted: TCAConfig | None = None) -> Stage:

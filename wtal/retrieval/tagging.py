@@ -171,7 +171,7 @@ def suggest_tags(loaded: Loaded, tags: Tags, words: Words, progress: Progress) -
             zip(names, suggest(near, labels_VC, classes, min_confidence=least), strict=True)
         )
     bins = _bins(*(voters, labels_VC, words), lambda done, _: progress(len(open_) + done, total))
-    merged = _merged(given, found, words.confidence, subset)
+    merged = _merged(tags, given, found, words.confidence, subset)
     return Suggested(merged, found, words.confidence, len(voters.names), subset, bins)
 
 
@@ -185,17 +185,23 @@ def _bins(
 
 
 def _merged(
-    given: Tags, found: dict[str, list[Suggestion]], sure: float, subset: str | None
+    tags: Tags, given: Tags, found: dict[str, list[Suggestion]], sure: float, subset: str | None
 ) -> Tags:
-    """Tags of people as they were; a video that was not listed joins those that vote."""
-    labels, subsets = dict(given.labels), dict(given.subsets)
-    confidences: dict[tuple[str, str], float] = {}
+    """All tags, with new suggestions in place of earlier ones.
+
+    A video that was not listed joins the subset that votes. One that had only suggestions and has
+    none now is left out: an empty label would say that nothing happens in it.
+    """
+    labels, subsets = dict(tags.labels), dict(tags.subsets)
+    confidences = {pair: c for pair, c in tags.confidences.items() if pair[0] not in found}
     for video, suggestions in found.items():
         kept = [one for one in suggestions if one.confidence >= sure]
-        if not kept:
-            continue
-        labels[video] = tuple(sorted(one.label for one in kept))
-        confidences |= {(video, one.label): round(one.confidence, 4) for one in kept}
-        if subset is not None:
-            subsets.setdefault(video, subset)
+        if kept:
+            labels[video] = tuple(sorted(one.label for one in kept))
+            confidences |= {(video, one.label): round(one.confidence, 4) for one in kept}
+            if subset is not None:
+                subsets.setdefault(video, subset)
+        elif labels.get(video) and not given.labels[video]:
+            del labels[video]
+            subsets.pop(video, None)
     return Tags(labels, subsets, (), confidences)

@@ -62,6 +62,8 @@ _GROUPS = (
 _STEM, _HEAD = 32, 1280
 # TensorFlow's momentum .99 is the share that stays; torch's is the share that goes.
 _norm = partial(nn.BatchNorm3d, eps=1e-3, momentum=0.01)
+# In place: memory for new maps took a third of the time.
+_relu6 = partial(F.relu6, inplace=True)
 
 
 def rounded(channels: int, coefficient: float) -> int:
@@ -87,8 +89,10 @@ def _conv(
 
     Fan out is kernel^2 times the outputs per input channel of a group.
     """
-    k, s = (1, kernel, kernel), (1, stride, stride)
-    conv = SameConv3d(c_in, c_out, k, s, groups=groups, bias=False, device="meta")
+    k, s, padding = (1, kernel, kernel), (1, stride, stride), (0, kernel // 2, kernel // 2)
+    # With stride 1 symmetric and "same" padding agree, and nothing has to be copied.
+    kind, padding = (nn.Conv3d, padding) if stride == 1 else (SameConv3d, (0, 0, 0))
+    conv = kind(c_in, c_out, k, s, padding, groups=groups, bias=False, device="meta")
     conv.to_empty(device="cpu")  # memory, without a draw from torch's global generator
     std = math.sqrt(2 * groups / (kernel * kernel * c_out))
     nn.init.normal_(conv.weight, 0, std, generator=generator)
@@ -130,8 +134,8 @@ class Block(nn.Module):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """(B, C_in, T, H, W) -> (B, C_out, T, H/stride, W/stride)."""
-        y = F.relu6(self.bn0(self.expand_conv(x_BCTHW))) if self.expands else x_BCTHW
-        y = F.relu6(self.bn1(self.depthwise_conv(y)))
+        y = _relu6(self.bn0(self.expand_conv(x_BCTHW))) if self.expands else x_BCTHW
+        y = _relu6(self.bn1(self.depthwise_conv(y)))
         narrow: Tensor = self.bn2(self.project_conv(y))
         return narrow + x_BCTHW if self.skips else narrow
 
@@ -187,13 +191,13 @@ class EfficientNetLite(nn.Module):
 
     def stages(self, x_BCTHW: Tensor) -> tuple[Tensor, ...]:
         """The last maps at strides 4, 8, 16 and 32 in space; the first three are not rectified."""
-        y = F.relu6(self.bn0(self.conv_stem(x_BCTHW)))
+        y = _relu6(self.bn0(self.conv_stem(x_BCTHW)))
         maps = []
         for i, block in enumerate(self.blocks):
             y = block(y)
             if i in self._ends:
                 maps.append(y)
-        return *maps, F.relu6(self.bn1(self.conv_head(y)))
+        return *maps, _relu6(self.bn1(self.conv_head(y)))
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, D, T, H/32, W/32)."""

@@ -55,7 +55,7 @@ def described(
             direction, so that without it any two videos are alike. A row of which it leaves
             nothing becomes zero: it is like no row, not even itself.
         dtype: Of the kept rows. bfloat16 halves memory and, on processors that multiply it, time;
-            similarities then have an error of about .001.
+            similarities then are off by up to .001.
 
     Returns:
         The videos in the given order, on the device of the first.

@@ -69,7 +69,7 @@ def similarities(
         Number of the first query, (q, G) float32.
 
     Raises:
-        FeatureError: If the kind is unknown, dimensions or devices differ, or rows are needed that
+        FeatureError: If the kind is unknown, dimensions or dtypes differ, or rows are needed that
             were not kept.
     """
     check_pair(queries, gallery, kind, memory_mb)
@@ -96,7 +96,9 @@ def pairs(
             there_qg, back_qg = compared(taken, second.take(rows_ND), budget.product, back=True)
             if kind == "symmetric":
                 there_qg = back_qg = (there_qg + back_qg) / 2
-            yield first, second, there_qg, back_qg
+                if first is second:  # each pair is there twice, rounded in its own way
+                    there_qg = back_qg = (there_qg + there_qg.T) / 2
+            yield first, second, there_qg.float(), back_qg.float()
 
 
 def rows_of(videos: Described) -> Tensor:
@@ -176,7 +178,7 @@ def _strips(
                     query.take(query_ND), taken, budget.product, back=symmetric
                 )
                 values_qg = (there_qg + back_qg) / 2 if symmetric else there_qg
-                strip_qG[query.videos[:, None], block.videos] = values_qg
+                strip_qG[query.videos[:, None], block.videos] = values_qg.float()
         yield first, strip_qG
 
 
@@ -185,6 +187,6 @@ def _among_themselves(videos: Described, kind: Kind, budget: Budget) -> Tensor:
     V = len(videos.names)
     whole_VV = videos.pooled_VD.new_empty(V, V)
     for first, second, there_qg, back_qg in pairs(videos, kind, budget):
-        whole_VV[second.videos[:, None], first.videos] = back_qg.T
         whole_VV[first.videos[:, None], second.videos] = there_qg
+        whole_VV[second.videos[:, None], first.videos] = back_qg.T
     return whole_VV

@@ -66,8 +66,8 @@ def shares(
         neighbours: Of Q untagged videos among G tagged ones.
         labels_GC: Bool, which video has which label. A video without any has no vote.
         temperature: t. Near 0, the nearest neighbour alone decides; large, all count alike.
-        min_similarity: Neighbours below have no vote. At 0, when the mean was taken off the rows,
-            are pairs that have nothing in common.
+        min_similarity: Neighbours below have no vote. Of cosine, when the mean was taken off the
+            rows, pairs that have nothing in common are at 0; of chamfer they are above.
 
     Returns:
         (Q, C) float64 in [0, 1]; zeros where no neighbour has a vote.

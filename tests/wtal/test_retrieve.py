@@ -1,0 +1,414 @@
+"""`wtal retrieve`: neighbours, near-duplicates, suggested tags, and scores, on toy stores."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from tests.synthetic import make_store
+from wtal.cli import app
+from wtal.retrieval import ranking
+from wtal_features import Tags, open_store, read_tags, write_tags
+from wtal_features.retrieval.aggregator import TCA
+from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
+
+Rows = NDArray[np.float32]
+TIME = ("--fps", 25, "--stride", 16)
+
+
+def wtal(*words: object, code: int = 0) -> str:
+    """Run `wtal retrieve`; everything it printed."""
+    result = CliRunner().invoke(app, ["retrieve", *(str(word) for word in words)])
+    assert result.exit_code == code, result.output
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def sentence(*words: object) -> str:
+    lines = [line for line in wtal(*words, code=1).splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def results_of(path: Path) -> dict[str, list[tuple[str, float]]]:
+    held: dict[str, Any] = json.loads(path.read_text())["results"]
+    return {query: [(video, value) for video, value in ranked] for query, ranked in held.items()}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return make_store(tmp_path)[0]
+
+
+def save(folder: Path, **videos: Rows) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in videos.items():
+        np.save(folder / f"{name}.npy", rows.astype(np.float32))
+    return folder
+
+
+def noise(T: int, seed: int, dim: int = 16) -> Rows:
+    rows: Rows = np.random.default_rng(seed).normal(size=(T, dim)).astype(np.float32)
+    return rows
+
+
+def centred(store: Path) -> dict[str, Rows]:
+    opened = open_store(store)
+    rows = {video: opened.read(video).astype(np.float64) for video in opened.videos}
+    mean = np.concatenate(list(rows.values())).mean(0)
+    return {video: (x - mean).astype(np.float32) for video, x in rows.items()}
+
+
+def unit(rows: Rows) -> Rows:
+    scaled: Rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return scaled
+
+
+def chamfer(query: Rows, video: Rows) -> float:
+    return float((unit(query) @ unit(video).T).max(1).mean())
+
+
+ALIKE: dict[str, Callable[[Rows, Rows], float]] = {
+    "cosine": lambda q, v: float(unit(q.mean(0)) @ unit(v.mean(0))),
+    "chamfer": chamfer,
+    "symmetric": lambda q, v: (chamfer(q, v) + chamfer(v, q)) / 2,
+}
+
+
+@pytest.mark.parametrize("kind", list(ALIKE))
+def test_the_nearest_of_centred_rows_come_first_and_a_video_is_not_its_own_neighbour(
+    store: Path, tmp_path: Path, kind: str
+) -> None:
+    said = wtal(store, "--by", kind, "-k", 4, "--out", tmp_path / "ranked.json")
+    videos, found = centred(store), results_of(tmp_path / "ranked.json")
+    assert found.keys() == videos.keys()
+    for query, ranked in found.items():
+        values = {v: ALIKE[kind](videos[query], videos[v]) for v in videos if v != query}
+        expected = sorted(values, key=lambda v: -values[v])[:4]
+        assert [video for video, _ in ranked] == expected
+        assert [value for _, value in ranked] == pytest.approx(
+            [values[v] for v in expected], abs=2e-5
+        )
+    assert f"nearest, by {kind}" in said
+    assert "and 8 more; -v shows all" in said
+    assert json.loads((tmp_path / "ranked.json").read_text())["kind"] == kind
+
+
+def test_queries_ranked_in_parts_are_ranked_the_same(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wtal(store, "--out", tmp_path / "whole.json")
+    monkeypatch.setattr(ranking, "PART", 5)
+    wtal(store, "--out", tmp_path / "parts.json")
+    assert results_of(tmp_path / "parts.json") == results_of(tmp_path / "whole.json")
+
+
+def test_a_query_may_be_one_file_and_its_piece_is_found_in_the_whole(
+    store: Path, tmp_path: Path
+) -> None:
+    piece = save(tmp_path / "pieces", piece=np.load(store / "video_007.npy")[5:15])
+    wtal(piece / "piece.npy", store, "--by", "chamfer", "--out", tmp_path / "found.json")
+    found = results_of(tmp_path / "found.json")["piece"]
+    assert found[0][0] == "video_007"
+    assert found[0][1] == pytest.approx(1, abs=1e-5)
+    assert found[1][1] < 0.9
+
+
+def test_a_query_may_be_a_video_of_the_gallery(store: Path, tmp_path: Path) -> None:
+    wtal(store, "--out", tmp_path / "all.json")
+    wtal("video_003", store, "--out", tmp_path / "one.json")
+    one = results_of(tmp_path / "one.json")
+    assert one == {"video_003": results_of(tmp_path / "all.json")["video_003"]}
+
+
+def test_of_another_store_a_video_of_the_same_name_may_be_found(
+    store: Path, tmp_path: Path
+) -> None:
+    other = save(tmp_path / "other", video_003=np.load(store / "video_003.npy"))
+    wtal(other, store, *("--out", tmp_path / "ranked.csv"), "--fps", 25, "--stride", 16)
+    first = rows_of(tmp_path / "ranked.csv")[0]
+    assert (first["query"], first["rank"], first["video"]) == ("video_003", "1", "video_003")
+    assert float(first["similarity"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_only_queries_of_a_subset_are_ranked_among_all(tmp_path: Path) -> None:
+    store, tags, annotations = make_store(tmp_path)
+    for labels in (("--tags", tags), ("--annotations", annotations)):
+        wtal(store, "--subset", "test", *labels, "--out", tmp_path / "test.json", "-k", 17)
+        found = results_of(tmp_path / "test.json")
+        assert list(found) == [f"video_{i:03d}" for i in range(12, 18)]
+        assert all(len(ranked) == 17 for ranked in found.values())
+    said = sentence(store, "--subset", "val", "--tags", tags)
+    assert "no video of subset 'val'; present: test, training" in said
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", **{"-a": noise(5, 0), "=b": noise(5, 1), "c": noise(5, 2)})
+    wtal(store, *TIME, "--out", tmp_path / "r.csv", "--duplicates", tmp_path / "d.csv")
+    cells = {cell for row in rows_of(tmp_path / "r.csv") for cell in row.values()}
+    assert {"'-a", "'=b", "c"} <= cells
+
+
+def test_a_context_model_refines_every_video(store: Path, tmp_path: Path) -> None:
+    network = TCA(16, 4, 16, generator=torch.Generator().manual_seed(0))
+    model = ContextModel(network, None, ContextAbout(4, "synthetic"))
+    save_context(tmp_path / "tca.safetensors", model)
+    wtal(
+        *(store, "--model", tmp_path / "tca.safetensors", "--by", "cosine", "-k", 17),
+        *("--out", tmp_path / "ranked.json"),
+    )
+    opened = open_store(store)
+    pooled = {v: unit(model.refine(opened.read(v)).mean(0)) for v in opened.videos}
+    for video, value in results_of(tmp_path / "ranked.json")["video_000"]:
+        assert value == pytest.approx(float(pooled["video_000"] @ pooled[video]), abs=2e-5)
+
+
+def test_a_model_of_another_store_is_refused(store: Path, tmp_path: Path) -> None:
+    network = TCA(8, 4, 16, generator=torch.Generator())
+    save_context(tmp_path / "tca.safetensors", ContextModel(network, None, ContextAbout(4)))
+    said = sentence(store, "--model", tmp_path / "tca.safetensors")
+    assert f"{store} has 16 dimensions; the context model takes 8" in said
+
+
+# Near-duplicates.
+
+
+def test_near_duplicates_are_grouped_with_the_most_alike_of_each(tmp_path: Path) -> None:
+    a, b = noise(30, 0), noise(30, 1)
+    store = save(
+        tmp_path / "s", a=a, a2=a + 0.1 * noise(30, 2), a3=a + 0.3 * noise(30, 3), b=b, b2=b[::-1]
+    )
+    save(store, lone=noise(30, 4))
+    said = wtal(store, *TIME, "--duplicates", tmp_path / "d.csv")
+    found = [(r["group"], r["video"], r["most alike"]) for r in rows_of(tmp_path / "d.csv")]
+    assert found == [
+        ("1", "a", "a2"),
+        ("1", "a2", "a"),
+        ("1", "a3", "a"),
+        ("2", "b", "b2"),
+        ("2", "b2", "b"),
+    ]
+    assert "near-duplicates among 6 videos: 2 groups, 5 videos; by symmetric, from 0.85" in said
+    wtal(store, *TIME, "--duplicates", tmp_path / "d.csv", "--above", 0.999)
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["b", "b2"]
+
+
+def test_a_piece_is_a_near_duplicate_by_chamfer_alone(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", whole=noise(40, 0), other=noise(40, 1))
+    save(store, piece=noise(40, 0)[10:20])
+    wtal(store, *TIME, "--by", "chamfer", "--duplicates", tmp_path / "d.csv")
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["piece", "whole"]
+    wtal(store, *TIME, "--by", "cosine", "--duplicates", tmp_path / "d.csv")
+    assert rows_of(tmp_path / "d.csv") == []
+
+
+def test_near_duplicates_between_stores_are_named_with_their_store(tmp_path: Path) -> None:
+    new = save(tmp_path / "new", v=noise(20, 0), w=noise(20, 1))
+    old = save(tmp_path / "old", v=noise(20, 2), w=noise(20, 0))
+    wtal(new, old, *TIME, "--duplicates", tmp_path / "d.csv")
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["new/v", "old/w"]
+
+
+# Suggested tags.
+
+
+def hide(tags: Path, out: Path, *videos: str) -> Path:
+    """Tags without the lines of some videos."""
+    whole = read_tags(tags)
+    kept = {video: labels for video, labels in whole.labels.items() if video not in videos}
+    write_tags(out, Tags(kept, {video: whole.subsets[video] for video in kept}))
+    return out
+
+
+def test_untagged_videos_get_the_tags_of_their_neighbours_and_training_takes_the_file(
+    tmp_path: Path,
+) -> None:
+    store, tags, _ = make_store(tmp_path, train=18, strength=6.0)
+    hidden = ("video_000", "video_001", "video_002")
+    part, out = hide(tags, tmp_path / "part.csv", *hidden), tmp_path / "suggested.csv"
+    said = wtal(store, "--tags", part, "--suggest", out, "-k", 3)
+    truth, found = read_tags(tags), read_tags(out)
+    assert found.labels == truth.labels
+    assert found.subsets == truth.subsets  # they join those that voted
+    assert {video for video, _ in found.confidences} == set(hidden)
+    assert all(0.5 <= sure <= 1 for sure in found.confidences.values())
+    assert "tags of 15 videos of training vote" in said
+    assert "3 tags for 3 of 3 untagged videos, from --sure 0.5 on" in said
+    (tmp_path / "config.yaml").write_text("")
+    trained = CliRunner().invoke(
+        app,
+        [
+            *("train", str(tmp_path / "config.yaml"), "-f", str(store), "--tags", str(out)),
+            *("--out", str(tmp_path / "run"), "-o", "model.hidden_dim=8"),
+            *("-o", "train.batch_size=4", "-o", "train.steps=1"),
+        ],
+    )
+    assert trained.exit_code == 0, trained.output
+
+
+def test_suggestions_that_are_not_sure_leave_a_video_as_it_was(tmp_path: Path) -> None:
+    store, tags, _ = make_store(tmp_path)
+    part = hide(tags, tmp_path / "part.csv", "video_000")
+    whole = read_tags(part)
+    emptied = Tags({**whole.labels, "video_001": ()}, whole.subsets)
+    write_tags(part, emptied)
+    said = wtal(store, "--tags", part, "--suggest", tmp_path / "out.csv", "--sure", 1)
+    assert "0 tags for 0 of 2 untagged videos" in said
+    assert read_tags(tmp_path / "out.csv") == emptied
+
+
+def test_suggestions_have_no_vote_and_are_made_anew(tmp_path: Path) -> None:
+    a, b = noise(20, 0), noise(20, 1)
+    store = save(tmp_path / "s", a=a, a2=a + 0.1 * noise(20, 2), b=b, b2=b + 0.1 * noise(20, 3))
+    wrong = Tags({"a": ("A",), "b": ("B",), "b2": ("A",)}, confidences={("b2", "A"): 0.9})
+    write_tags(tmp_path / "tags.csv", wrong)
+    words = (store, *TIME, "--suggest", tmp_path / "out.csv", "-k", 1, "--by", "cosine")
+    wtal(*words, "--tags", tmp_path / "tags.csv")
+    found = read_tags(tmp_path / "out.csv")
+    assert found.labels == {"a": ("A",), "a2": ("A",), "b": ("B",), "b2": ("B",)}
+    assert set(found.confidences) == {("a2", "A"), ("b2", "B")}
+    # One that has none any more is not taken for background.
+    stray = save(tmp_path / "t", a=a, b2=-a)
+    write_tags(tmp_path / "tags.csv", Tags({"a": ("A",), "b2": ("A",)}, {}, (), {("b2", "A"): 0.9}))
+    wtal(stray, *words[1:], "--tags", tmp_path / "tags.csv")
+    assert read_tags(tmp_path / "out.csv").labels == {"a": ("A",)}
+
+
+def test_tags_of_the_test_subset_have_no_vote(tmp_path: Path) -> None:
+    a, b = noise(20, 0), noise(20, 1)
+    store = save(tmp_path / "s", a=a, a2=a.copy(), b=b, new=a + 0.01)
+    subsets = {"a": "training", "a2": "test", "b": "training"}
+    write_tags(tmp_path / "tags.csv", Tags({"a": ("A",), "a2": ("Z",), "b": ("B",)}, subsets))
+    words = (store, *TIME, "--tags", tmp_path / "tags.csv", "--suggest", tmp_path / "out.csv")
+    assert "tags of 2 videos of training vote" in wtal(*words, "-k", 1)
+    found = read_tags(tmp_path / "out.csv")
+    assert (found.labels["new"], found.subsets["new"]) == (("A",), "training")
+
+
+def test_annotations_serve_as_tags_and_the_gallery_may_be_another_store(tmp_path: Path) -> None:
+    store, _, annotations = make_store(tmp_path)
+    new = save(tmp_path / "new", fresh=np.load(store / "video_004.npy") + 0.01)
+    words = (new, store, "--annotations", annotations, "--suggest", tmp_path / "out.csv")
+    wtal(*words, *TIME, "-k", 1)
+    found = read_tags(tmp_path / "out.csv")
+    assert found.labels["fresh"] == found.labels["video_004"] == ("Run",)
+    assert found.confidences == {("fresh", "Run"): 1.0}
+    assert len(found.labels) == 19
+
+
+def test_what_leaves_nothing_to_suggest_is_refused(tmp_path: Path) -> None:
+    store, tags, _ = make_store(tmp_path)
+    words = ("--tags", tags, "--suggest", tmp_path / "out.csv")
+    assert f"Every video of {store} has a tag" in sentence(store, *words)
+    other = save(tmp_path / "other", x=noise(5, 0))
+    said = sentence(other, *TIME, *words)
+    assert f"{tags} tags no video of {other} that may vote; tagged are video_000" in said
+    assert not (tmp_path / "out.csv").exists()
+
+
+# Scores.
+
+
+def test_a_ranking_is_scored_and_ranks_all_whatever_is_shown(store: Path, tmp_path: Path) -> None:
+    same = {f"video_{i:03d}": [f"video_{j:03d}" for j in range(i % 3, 18, 3)] for i in range(18)}
+    (tmp_path / "truth.json").write_text(json.dumps(same))
+    said = wtal(
+        *(store, "--truth", tmp_path / "truth.json", "--protocol", "pairs", "-k", 1),
+        *("--out", tmp_path / "all.json"),
+    )
+    assert "18 of 18 queries are ranked; 18 videos" in said
+    score = next(line for line in said.splitlines() if line.startswith("pairs "))
+    assert float(score.split()[1]) > 60  # chance is about 35
+    assert "video_000  video_" in said
+    assert "warning" not in said
+    assert {len(ranked) for ranked in results_of(tmp_path / "all.json").values()} == {18}
+
+
+# What cannot be read, and what cannot be meant.
+
+
+def test_a_broken_video_is_named_and_the_others_are_ranked(store: Path, tmp_path: Path) -> None:
+    (store / "video_002.npy").write_bytes(b"broken")
+    words = (store, "--by", "cosine", "--out", tmp_path / "r.json", "-k", 17)
+    said = wtal(*words, code=1)
+    assert "1 video was skipped:" in said
+    assert "video_002: " in said
+    found = results_of(tmp_path / "r.json")
+    assert "video_002" not in found
+    assert all(len(ranked) == 16 for ranked in found.values())
+    wtal(*words, "--keep-going")
+    said = sentence("video_002", store)
+    assert f"None of 1 videos of {store} can be read. The first: " in said
+
+
+def test_a_store_without_a_readable_video_is_one_sentence(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", a=noise(4, 0), b=noise(4, 1))
+    for name in "ab":
+        (store / f"{name}.npy").write_bytes(b"")
+    assert "error: " in sentence(store, *TIME)
+
+
+def test_one_video_has_no_neighbour(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", only=noise(4, 0))
+    said = wtal(store, *TIME, "--out", tmp_path / "r.json", "--duplicates", tmp_path / "d.csv")
+    assert "only   none" in said
+    assert results_of(tmp_path / "r.json") == {"only": []}
+    assert rows_of(tmp_path / "d.csv") == []
+
+
+def test_videos_of_one_row_are_compared(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", a=noise(1, 0), b=noise(1, 1), c=noise(1, 0) * 2)
+    for kind in ALIKE:
+        wtal(store, *TIME, "--by", kind, "--out", tmp_path / "r.json")
+        assert results_of(tmp_path / "r.json")["a"][0][0] == "c"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nobody",), "nobody is no folder; expected a feature store, or name the store"),
+        (("nobody", "{store}"), "'nobody' is no folder, no .npy file and no video of {store}"),
+        (("no.npy", "{store}"), "no.npy"),
+        (("{store}", "--by", "cosin"), "--by is 'cosin'; expected cosine, chamfer, symmetric."),
+        (("{store}", "--above", "0.9"), "--above goes with --duplicates FILE.csv"),
+        (("{store}", "--duplicates", "d.csv", "--above", "2"), "--above is 2; expected a number"),
+        (("{store}", "--sure", "0.9"), "--sure goes with --suggest FILE.csv"),
+        (("{store}", "--suggest", "s.csv"), "--suggest needs the tags there are"),
+        (("{store}", "--tags", "t.csv"), "--tags and --annotations go with --suggest or --subset"),
+        (("{store}", "--truth", "t.json"), "--truth FILE and --protocol go together; protocols"),
+        (("{store}", "--truth", "t", "--protocol", "x"), "--protocol is 'x'; expected one of fivr"),
+        (("{store}", "--out", "ranked.txt"), "--out is ranked.txt; expected a name that ends in"),
+        (("video_000", "{store}", "--subset", "x"), "--subset chooses among the videos of a store"),
+        (("{store}", "--subset", "x"), "manifest.json has no video of subset 'x'; present: none"),
+        (("{store}", "{store}/.."), "{store}/.."),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(
+    store: Path, words: tuple[str, ...], said: str
+) -> None:
+    filled = [word.format(store=store) for word in words]
+    assert said.format(store=store) in sentence(*filled)
+
+
+def test_stores_of_other_dimensions_or_encoders_are_refused(store: Path, tmp_path: Path) -> None:
+    narrow = save(tmp_path / "narrow", a=noise(4, 0, dim=8))
+    said = sentence(narrow, store, *TIME)
+    assert f"{narrow} has 8 dimensions, {store} 16. Compare features of one encoder." in said
+    assert f"{narrow / 'a.npy'} has 8 dimensions" in sentence(narrow / "a.npy", store)
+    other = make_store(tmp_path / "other")[0]
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"encoder": "another"}))
+    assert "comes from the encoder 'another'" in sentence(other, store)
