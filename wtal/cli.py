@@ -496,7 +496,8 @@ def pretrain(
         typer.Option("--clips", help="Clip store to make or complete; default: in the run."),
     ] = None,
     fps: Annotated[
-        str | None, typer.Option("--fps", help="Frames per second of the grid; default: 25; tca: 1.")
+        str | None,
+        typer.Option("--fps", help="Frames per second of the grid; default: 25; tca: 1."),
     ] = None,
     motion: Annotated[
         str | None,
@@ -815,7 +816,8 @@ def retrieve(
     above: Annotated[
         float | None,
         typer.Option(
-            "--above", help="Their least similarity; else 0.85, of chamfer 0.9, of cosine 0.96."
+            "--above",
+            help="Their least similarity; else 0.85, of chamfer 0.9, of cosine 0.96: for raw rows.",
         ),
     ] = None,
     suggest: Annotated[

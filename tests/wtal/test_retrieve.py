@@ -262,12 +262,21 @@ def test_untagged_videos_get_the_tags_of_their_neighbours_and_training_takes_the
 def test_suggestions_that_are_not_sure_leave_a_video_as_it_was(tmp_path: Path) -> None:
     store, tags, _ = make_store(tmp_path)
     part = hide(tags, tmp_path / "part.csv", "video_000")
-    whole = read_tags(part)
-    emptied = Tags({**whole.labels, "video_001": ()}, whole.subsets)
-    write_tags(part, emptied)
     said = wtal(store, "--tags", part, "--suggest", tmp_path / "out.csv", "--sure", 1)
-    assert "0 tags for 0 of 2 untagged videos" in said
-    assert read_tags(tmp_path / "out.csv") == emptied
+    assert "0 tags for 0 of 1 untagged videos" in said
+    assert read_tags(tmp_path / "out.csv") == read_tags(part)
+
+
+def test_an_empty_label_stays_since_it_says_that_nothing_happens(tmp_path: Path) -> None:
+    a = noise(20, 0)
+    store = save(tmp_path / "s", a=a, a2=a.copy(), a3=a.copy())
+    write_tags(tmp_path / "tags.csv", Tags({"a": ("A",), "a2": ()}))
+    out = tmp_path / "out.csv"
+    wtal(store, *TIME, "--tags", tmp_path / "tags.csv", "--suggest", out, "-k", 1)
+    assert read_tags(out).labels == {"a": ("A",), "a2": (), "a3": ("A",)}
+    write_tags(tmp_path / "tags.csv", Tags({"a": ("A",), "a2": (), "a3": ()}))
+    words = (store, *TIME, "--tags", tmp_path / "tags.csv", "--suggest", out)
+    assert "has a tag or an empty label" in wtal(*words, code=1)
 
 
 def test_suggestions_have_no_vote_and_are_made_anew(tmp_path: Path) -> None:

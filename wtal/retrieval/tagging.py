@@ -1,7 +1,7 @@
 """Tags for untagged videos from their neighbours, as a file that `wtal train --tags` takes.
 
-A video without a line, or with an empty label, counts as untagged; so does one whose tags are all
-suggestions of an earlier turn, since nobody has looked at them. Only tags that a person gave have a
+A video without a line counts as untagged; so does one whose tags are all suggestions of an earlier
+turn, since nobody has looked at them. An empty label is a tag: nothing happens in that video. Only tags that a person gave have a
 vote, and where subsets are named only those of the training subset: tags of a test are not to
 reach training through neighbours.
 
@@ -107,6 +107,18 @@ def people_gave(tags: Tags) -> Tags:
     return replace(tags, labels=kept, confidences={})
 
 
+def untagged(tags: Tags, given: Tags, video: str) -> bool:
+    """Whether no person has said anything of a video.
+
+    Args:
+        tags: All of them.
+        given: Those of people.
+        video: Its name.
+    """
+    suggested_alone = bool(tags.labels.get(video)) and not given.labels[video]
+    return video not in tags.labels or suggested_alone
+
+
 def voters_of(given: Tags) -> tuple[set[str], str | None]:
     """Videos with a vote, and their subset."""
     tagged = {video for video, labels in given.labels.items() if labels}
@@ -131,10 +143,10 @@ def check_labels(tags: Tags, sources: Sources, words: Words) -> None:
             f"{words.tags or words.annotations} tags no video of {sources.gallery.where} that may "
             f"vote; tagged are {some(voters) or 'none'}."
         )
-    if all(given.labels.get(video) for video in sources.queries.videos):
+    if not any(untagged(tags, given, video) for video in sources.queries.videos):
         raise WtalError(
-            f"Every video of {sources.queries.where} has a tag; --suggest is for those without a "
-            "line, or with an empty label."
+            f"Every video of {sources.queries.where} has a tag or an empty label, which says that "
+            "nothing happens; --suggest is for those without a line."
         )
 
 
@@ -156,7 +168,7 @@ def suggest_tags(loaded: Loaded, tags: Tags, words: Words, progress: Progress) -
         [[label in given.labels[name] for label in classes] for name in voters.names],
         device=gallery.pooled_VD.device,
     )
-    open_ = [p for p, name in enumerate(loaded.queries.names) if not given.labels.get(name)]
+    open_ = [p for p, name in enumerate(loaded.queries.names) if untagged(tags, given, name)]
     found: dict[str, list[Suggestion]] = {}
     total = len(voters.names) + len(open_)
     if open_:

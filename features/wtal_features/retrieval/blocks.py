@@ -20,6 +20,8 @@ from torch import Tensor
 # Rows of a block at most: enough for the product to run at full speed, and its result (4 MB)
 # stays near the processor. GPUs want more work at a time.
 _ROWS, _ROWS_ON_GPU = 1024, 8192
+# Columns of a product start at multiples of so many elements: others take up to half as long again.
+_ALIGNED = 16
 # The longest video of a block has at most so many times the rows of the shortest.
 _STRETCH = 1.125
 
@@ -36,14 +38,19 @@ class Budget:
 
     @property
     def product(self) -> int:
-        """Bytes of one product; up to five of its size are held, and two blocks of rows."""
-        return int(self.memory_mb * 1e6 / 8)
+        """Elements of one product; up to five of its size are held, and two blocks of rows."""
+        return int(self.memory_mb * 1e6 / 8) // 4
 
     def rows(self, frames_ND: Tensor) -> int:
         """Rows of a block."""
         most = _ROWS if frames_ND.device.type == "cpu" else _ROWS_ON_GPU
-        square = math.isqrt(self.product // 4)
-        return max(1, min(most, square, self.product // (4 * frames_ND.shape[1])))
+        square = math.isqrt(self.product)
+        return max(1, min(most, square, self.product // frames_ND.shape[1]))
+
+    def room(self, frames_ND: Tensor, blocks: Sequence[Block]) -> Tensor:
+        """What all products are written to in turn, as fresh memory would cost time."""
+        widest = max(_columns(block.rows_qn.numel()) for block in blocks)
+        return frames_ND.new_empty(max(self.product, widest))
 
     def strip(self, G: int) -> int:
         """Queries of a strip."""
@@ -111,15 +118,19 @@ def _block(videos: Tensor, offsets: Tensor, lengths_V: Tensor, device: torch.dev
     return Block(videos.to(device), rows_qn.to(device), weights_qn.to(device))
 
 
+def _columns(count: int) -> int:
+    return -(-count // _ALIGNED) * _ALIGNED
+
+
 def compared(
-    query: BlockRows, gallery: BlockRows, most_bytes: int, *, back: bool
+    query: BlockRows, gallery: BlockRows, room: Tensor, *, back: bool
 ) -> tuple[Tensor, Tensor]:
     """Chamfer of every video of one block to every video of another.
 
     Args:
         query: q videos.
         gallery: g videos.
-        most_bytes: Of a product. Rows are cut as small as needed, down to one.
+        room: For the product; rows of the query are cut as small as needed, down to one.
         back: Want the other direction too.
 
     Returns:
@@ -127,21 +138,24 @@ def compared(
         empty if not wanted. Means of many rows in float32 would be off in the sixth decimal.
     """
     (q, n, D), (g, m, _) = query.rows_qnD.shape, gallery.rows_qnD.shape
-    if q > 1 and 4 * q * g * m > most_bytes:
+    columns = _columns(g * m)
+    if q > 1 and q * columns > len(room):
         halves = [
-            compared(BlockRows(rows, weights), gallery, most_bytes, back=back)
+            compared(BlockRows(rows, weights), gallery, room, back=back)
             for rows, weights in zip(
                 query.rows_qnD.tensor_split(2), query.weights_qn.tensor_split(2), strict=True
             )
         ]
         return torch.cat([half[0] for half in halves]), torch.cat([half[1] for half in halves])
-    step = max(1, most_bytes // (4 * q * g * m))
+    step = len(room) // (q * columns)
     gallery_DM = gallery.rows_qnD.reshape(g * m, D).T
     there_qg = query.weights_qn.new_zeros(q, g)
     best_qgm: Tensor | None = None
     for start in range(0, n, step):
-        part_qsD = query.rows_qnD[:, start : start + step]
-        product = (part_qsD.reshape(-1, D) @ gallery_DM).view(q, -1, g, m)
+        part_ND = query.rows_qnD[:, start : start + step].reshape(-1, D)
+        product_NM = room[: len(part_ND) * columns].view(-1, columns)[:, : g * m]
+        torch.mm(part_ND, gallery_DM, out=product_NM)
+        product = product_NM.view(q, -1, g, m)
         weights_q1s = query.weights_qn[:, None, start : start + step]
         there_qg += (weights_q1s @ product.amax(dim=3).double())[:, 0]
         if back:

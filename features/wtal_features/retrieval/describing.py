@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ def described(
     kept: list[Tensor] = []
     lengths: list[int] = []
     for name, given in videos:
-        rows_TD = torch.as_tensor(given).double()
+        rows_TD = _double(given)
         _check(name, rows_TD, names, pooled[0].shape[0] if pooled else None)
         names[name] = None
         norms_T1 = torch.linalg.vector_norm(rows_TD, dim=1, keepdim=True)
@@ -106,8 +107,15 @@ def _check(name: str, rows_TD: Tensor, names: Iterable[str], dim: int | None) ->
         )
 
 
+def _double(given: Rows) -> Tensor:
+    """In float64. An array is copied: it may be read-only, or run backwards."""
+    if isinstance(given, Tensor):
+        return given.double()
+    return torch.from_numpy(np.array(given, np.float64, order="C"))
+
+
 def _mean(mean_D: Rows, rows_TD: Tensor) -> Tensor:
-    mean: Tensor = torch.as_tensor(mean_D)
+    mean = _double(mean_D)
     if mean.shape != rows_TD.shape[1:] or not mean.isfinite().all():
         raise FeatureError(
             f"The mean to take off has the shape {tuple(mean.shape)}; expected "

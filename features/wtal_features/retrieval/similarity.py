@@ -90,10 +90,11 @@ def pairs(
     """
     rows_ND = rows_of(videos)
     blocks = cut(videos.starts, budget.rows(rows_ND), rows_ND.device)
+    room = budget.room(rows_ND, blocks)
     for number, first in enumerate(blocks):
         taken = first.take(rows_ND)
         for second in blocks[number:]:
-            there_qg, back_qg = compared(taken, second.take(rows_ND), budget.product, back=True)
+            there_qg, back_qg = compared(taken, second.take(rows_ND), room, back=True)
             if kind == "symmetric":
                 there_qg = back_qg = (there_qg + back_qg) / 2
                 if first is second:  # each pair is there twice, rounded in its own way
@@ -151,7 +152,7 @@ def _check_dims(query: int, gallery: int) -> None:
 def _cosines(query_QD: Tensor, gallery_GD: Tensor, budget: Budget) -> Iterator[tuple[int, Tensor]]:
     """In float64, so that equal videos are equally near to the last bit, wherever they stand."""
     q = budget.strip(len(gallery_GD))
-    g = max(1, budget.product // (8 * max(q, query_QD.shape[1])))
+    g = max(1, budget.product // (2 * max(q, query_QD.shape[1])))
     for first in range(0, len(query_QD), q):
         query_qD = query_QD[first : first + q].double()
         strip_qG = query_QD.new_empty(len(query_qD), len(gallery_GD))
@@ -167,6 +168,7 @@ def _strips(
     query_ND, gallery_MD = rows_of(queries), rows_of(gallery)
     most = budget.rows(gallery_MD)
     blocks = cut(gallery.starts, most, gallery_MD.device)
+    room = budget.room(gallery_MD, blocks)
     q, symmetric = budget.strip(len(gallery.names)), kind == "symmetric"
     for first in range(0, len(queries.names), q):
         starts = queries.starts[first : first + q + 1]
@@ -174,9 +176,7 @@ def _strips(
         for block in blocks:
             taken = block.take(gallery_MD)
             for query in cut(starts, most, query_ND.device):
-                there_qg, back_qg = compared(
-                    query.take(query_ND), taken, budget.product, back=symmetric
-                )
+                there_qg, back_qg = compared(query.take(query_ND), taken, room, back=symmetric)
                 values_qg = (there_qg + back_qg) / 2 if symmetric else there_qg
                 strip_qG[query.videos[:, None], block.videos] = values_qg.float()
         yield first, strip_qG
