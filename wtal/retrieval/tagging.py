@@ -1,9 +1,9 @@
 """Tags for untagged videos from their neighbours, as a file that `wtal train --tags` takes.
 
 A video without a line counts as untagged; so does one whose tags are all suggestions of an earlier
-turn, since nobody has looked at them. An empty label is a tag: nothing happens in that video. Only tags that a person gave have a
-vote, and where subsets are named only those of the training subset: tags of a test are not to
-reach training through neighbours.
+turn, since nobody has looked at them. An empty label is a tag: nothing happens in that video. Only
+tags that a person gave have a vote, and where subsets are named only those of the training subset:
+tags of a test are not to reach training through neighbours.
 
 Shapes: Q untagged videos, V videos that vote, C labels.
 """

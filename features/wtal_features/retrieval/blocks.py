@@ -44,7 +44,7 @@ class Budget:
     def rows(self, frames_ND: Tensor) -> int:
         """Rows of a block."""
         most = _ROWS if frames_ND.device.type == "cpu" else _ROWS_ON_GPU
-        square = math.isqrt(self.product)
+        square = math.isqrt(self.product) // _ALIGNED * _ALIGNED
         return max(1, min(most, square, self.product // frames_ND.shape[1]))
 
     def room(self, frames_ND: Tensor, blocks: Sequence[Block]) -> Tensor:
