@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from wtal.bench import (
+    chamfer,
     denoising,
     encoders,
     evaluation,
@@ -43,6 +44,7 @@ PIECES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "extract": extraction.measure,
     "motion": motion.measure,
     "video-memory": video_memory.measure,
+    "chamfer": chamfer.measure,
     "pretrain": pretraining.measure,
 }
 ON_DEMAND = ("pretrain",)  # it trains for half an hour

@@ -20,7 +20,7 @@ from wtal_features.retrieval.search import Neighbours, nearest
 from wtal_features.retrieval.similarity import Described, Kind
 from wtal_features.tags import inert
 
-PART = 64  # queries ranked at a time
+PART = 64  # queries ranked at a time, by chamfer
 SHOWN_QUERIES, SHOWN_NEIGHBOURS = 10, 3
 
 Ranked = list[tuple[str, float]]
@@ -101,12 +101,16 @@ def neighbours(
     exclude_self: bool,
     progress: Progress,
 ) -> Neighbours:
-    """`nearest`, some queries at a time; told (done, total) queries."""
+    """`nearest`, some queries at a time; told (done, total) queries.
+
+    By cosine all at once: it is quick, and an index is worth its while for many queries alone.
+    """
     parts, Q = [], len(queries.names)
-    for first in range(0, Q, PART):
-        part = taken(queries, range(first, min(first + PART, Q)))
+    step = max(1, Q) if kind == "cosine" else PART
+    for first in range(0, Q, step):
+        part = taken(queries, range(first, min(first + step, Q)))
         parts.append(nearest(part, gallery, kind, k, exclude_self=exclude_self))
-        progress(min(first + PART, Q), Q)
+        progress(min(first + step, Q), Q)
     most = max(part.indices_Qk.shape[1] for part in parts)
     # Parts differ where only some of the queries are videos of the gallery.
     indices_Qk = torch.cat([_wide(part.indices_Qk, most, -1) for part in parts])
