@@ -111,6 +111,13 @@ def main() -> None:
     for row in measured(store, training, test, args):
         rows.append(row)
         print(row.line(), flush=True)
+        write(rows, store, training, test, args)
+
+
+def write(
+    rows: list[Row], store: FeatureStore, training: list[str], test: list[str], args: Any
+) -> None:
+    """What is measured so far, where a file is named."""
     if args.json is not None:
         about = {
             "encoder": store.manifest.encoder,

@@ -913,8 +913,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             help="help, localize, nms, eval, kmeans, denoise, lengths, memory, step, encoders, "
-            "extract, motion, video-memory, chamfer; none: all of these. Or pretrain, which trains for half "
-            "an hour: what each method learns. "
+            "extract, motion, video-memory, chamfer; none: all of these. Or pretrain, which trains "
+            "for half an hour: what each method learns. "
             "Or ablation, with options of its own: a grid of configs over seeds."
         ),
     ] = None,

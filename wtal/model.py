@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from wtal.errors import WtalError
 from wtal.temporal_conv import Packing, conv, shared_conv
+from wtal_features.encoders.dropout import dropout
 
 
 @dataclass(frozen=True)
@@ -115,23 +116,6 @@ class Projection(nn.Module):
         """(N, E) -> (N, d)."""
         x_Nd: Tensor = self.outer(h_NE if self.inner is None else F.leaky_relu(self.inner(h_NE)))
         return x_Nd
-
-
-def dropout(x: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Dropout from an explicit generator: what is left, and the factor that restores its mean.
-
-    The factor is left to the caller, who can apply it to something smaller than x.
-
-    Sixteen random bits decide one element, four elements a draw: PyTorch's `bernoulli_` draws one
-    by one and took 6 % of a training step. p is thereby rounded to 1/65536, and the scale with it.
-    """
-    if p == 0:
-        return x, 1.0
-    dropped = round(p * 65536)
-    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
-    bits.random_(-(2**63), None, generator=generator)
-    lost = (bits.view(torch.int16)[: x.numel()] < dropped - 32768).view_as(x)
-    return x.masked_fill(lost, 0), 65536 / (65536 - dropped)
 
 
 def _uniform(parameter: nn.Parameter, fan_in: int, generator: torch.Generator) -> None:

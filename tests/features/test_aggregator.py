@@ -97,7 +97,7 @@ def test_dropout_follows_the_generator_and_nothing_else() -> None:
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     kept = _dropped(torch.ones(100_000), 0.2, torch.Generator().manual_seed(0))
-    assert set(kept.tolist()) == {0, 1.25}
+    assert sorted(set(kept.tolist())) == pytest.approx([0, 1.25], rel=1e-5)
     assert kept.mean().item() == pytest.approx(1, abs=0.01)
 
 

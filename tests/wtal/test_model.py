@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from wtal.errors import WtalError
-from wtal.model import BaSNet, ModelConfig, dropout
+from wtal.model import BaSNet, ModelConfig
+from wtal_features.encoders.dropout import dropout
 
 SMALL = ModelConfig(hidden_dim=12, filter_dim=6)
 PUBLISHED = ModelConfig(hidden_dim=12, filter_dim=6, second_kernel=3)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wtal_features.encoders.dropout import dropout as dropout_of
 from wtal_features.errors import FeatureError
 
 HEADS, HIDDEN, DROPOUT = 8, 2048, 0.2  # the last as in the training script; the paper says .5
@@ -200,8 +201,8 @@ def _dropped(x: Tensor, dropout: float, draws: torch.Generator | None) -> Tensor
     """Dropout with an explicit generator; without one, x itself."""
     if draws is None or not dropout:
         return x
-    kept = torch.empty_like(x).bernoulli_(1 - dropout, generator=draws)
-    return x * kept / (1 - dropout)
+    left, scale = dropout_of(x, dropout, draws)
+    return left * scale
 
 
 def _linear(dim_in: int, dim_out: int, generator: torch.Generator) -> nn.Linear:

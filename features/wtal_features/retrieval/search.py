@@ -30,6 +30,8 @@ _MORE = 16
 _FAISS_FROM = 10**7
 # What sorting holds of a candidate, over the 4 bytes of its similarity.
 _SORTING = 10
+# Elements of the candidates whose similarities are taken once more at a time: 4 MB.
+_RESCORED = 1 << 19
 
 # The c candidates nearest to some queries of a strip: values and numbers, (r, c), descending.
 Search = Callable[[Tensor, int], tuple[Tensor, Tensor]]
@@ -180,12 +182,14 @@ def _faiss(
 
 
 def _rescored(query_rD: Tensor, gallery_GD: Tensor, indices_rc: Tensor) -> Tensor:
-    """(r, c) cosines of the candidates; one query after another, since each has its own."""
-    rows = [
-        gallery_GD[indices_c].double() @ query_D
-        for query_D, indices_c in zip(query_rD.double(), indices_rc, strict=True)
-    ]
-    return torch.stack(rows).float()
+    """(r, c) cosines of the candidates, each query with its own; few at a time."""
+    values_rc = query_rD.new_empty(indices_rc.shape)
+    rows = max(1, _RESCORED // (indices_rc.shape[1] * gallery_GD.shape[1]))
+    for first in range(0, len(query_rD), rows):
+        some = slice(first, first + rows)
+        near_rcD = gallery_GD[indices_rc[some]].double()
+        values_rc[some] = torch.einsum("rcd,rd->rc", near_rcD, query_rD[some].double())
+    return values_rc
 
 
 def _by_faiss(queries: Described, gallery: Described, kind: Kind, index: Index) -> bool:

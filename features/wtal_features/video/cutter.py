@@ -1,0 +1,269 @@
+"""Cut pieces and stills out of one video by exact times, in a process of its own.
+
+`python -P -m wtal_features.video.cutter MEMORY_GB`, served as `serving` says. Answers to a request:
+any number of `still` (index, the array), `piece` (index: its file is whole) and `alive`, then one
+`end` with what the header says, or one `fault`. Pieces that were whole before a fault stay.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_features.errors import FeatureError
+from wtal_features.files import atomic_write
+from wtal_features.growing import resized, shrunk_size
+from wtal_features.video.container import load_av, open_video, words_of
+from wtal_features.video.frames import Decoded, FrameReader, to_rgb
+from wtal_features.video.serving import Send, answer_all, main
+from wtal_features.video.wire import Message
+
+_BEAT_S = 1.0
+# Encoders at work at once; more pieces that overlap are cut in further passes over the video.
+MOST_OPEN = 4
+_OPTIONS = {"preset": "veryfast", "crf": "18", "threads": "1"}
+_TICK = Fraction(1, 90_000)  # of the time stamps of a piece, in seconds
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is shown in [start_s, end_s), written as H.264 in mp4 without sound.
+
+    Attributes:
+        start_s, end_s: Seconds since the first frame. The first frame of the piece is the one on
+            the screen at `start_s`, so that the shortest piece has one.
+        out: The file to write; its folder must exist.
+    """
+
+    start_s: float
+    end_s: float
+    out: str
+
+
+@dataclass(frozen=True)
+class CutRequest:
+    """One video to be cut; with neither pieces nor stills only its header is read.
+
+    Attributes:
+        path: The file.
+        pieces: To be written.
+        stills: Seconds; each gives the frame on the screen then.
+        still_px: Shorter side of a still.
+    """
+
+    path: str
+    pieces: tuple[Piece, ...] = ()
+    stills: tuple[float, ...] = ()
+    still_px: int = 180
+
+    @classmethod
+    def parse(cls, fields: Message) -> CutRequest:
+        """From a message; it comes from our own side and is not checked again."""
+        pieces = tuple(Piece(**piece) for piece in fields["pieces"])
+        return cls(**(fields | {"pieces": pieces, "stills": tuple(fields["stills"])}))
+
+
+def cut(request: CutRequest, reply: Send) -> Message:
+    """Cut one video.
+
+    Returns:
+        The `end` message.
+
+    Raises:
+        FeatureError: If the video cannot be used as far as the last piece or still.
+    """
+    with open_video(request.path) as video:
+        end: Message = {"kind": "end", **asdict(video.facts)}
+    for numbers in passes(request.pieces, MOST_OPEN):
+        _cut_pieces(request, numbers, reply)
+    if request.stills:
+        _take_stills(request, reply)
+    return end
+
+
+def passes(pieces: Sequence[Piece], most: int) -> list[list[int]]:
+    """Share pieces out so that in no pass more than `most` are open at once.
+
+    Example:
+        >>> whole = [Piece(0, 9, ""), Piece(0, 9, ""), Piece(9, 10, "")]
+        >>> passes(whole, 1)
+        [[0, 2], [1]]
+    """
+    order = sorted(range(len(pieces)), key=lambda i: (pieces[i].start_s, i))
+    found: list[list[int]] = []
+    open_until: list[list[float]] = []
+    for i in order:
+        for numbers, ends in zip(found, open_until, strict=True):
+            ends[:] = [end for end in ends if end > pieces[i].start_s]
+            if len(ends) < most:
+                break
+        else:
+            numbers, ends = [], []
+            found.append(numbers)
+            open_until.append(ends)
+        numbers.append(i)
+        ends.append(pieces[i].end_s)
+    return found
+
+
+def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fraction]]:
+    """Frames, each with the time when the next one takes its place; none from `until_s` on.
+
+    Raises:
+        FeatureError: If the video breaks off before.
+    """
+    beat = time.monotonic()
+    held: Decoded | None = None
+    with open_video(path) as video:
+        reader = FrameReader(video)
+        for decoded in reader:
+            if time.monotonic() - beat > _BEAT_S:
+                beat = time.monotonic()
+                reply({"kind": "alive"}, None)
+            if held is not None:
+                yield held, decoded.time
+            held = decoded
+            # A later frame is never asked for, but one is: the shortest video has it.
+            if decoded.time > until_s:
+                return
+        if held is not None:
+            yield held, reader.end
+
+
+def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> None:
+    waiting, opened = list(numbers), dict[int, _Writer]()
+    until_s = max(request.pieces[i].end_s for i in numbers)
+    with ExitStack() as stack:
+        for decoded, leaves in shown(request.path, until_s, reply):
+            while waiting and request.pieces[waiting[0]].start_s < leaves:
+                i = waiting.pop(0)
+                opened[i] = _Writer(request.pieces[i].out)
+                stack.push(opened[i])
+            for i, writer in list(opened.items()):
+                writer.add(decoded)
+                if request.pieces[i].end_s <= leaves:
+                    opened.pop(i).close()
+                    reply({"kind": "piece", "index": i}, None)
+        for i, writer in opened.items():  # they reach beyond the end
+            writer.close()
+            reply({"kind": "piece", "index": i}, None)
+
+
+class _Writer:
+    """One piece on its way to the disk: whole or not there."""
+
+    def __init__(self, out: str) -> None:
+        self._out = out
+        self._first: Fraction | None = None
+        self._last = -1  # time stamp in ticks
+        self._stream: Any = None
+        self._reformatter = load_av().video.reformatter.VideoReformatter()
+        with ExitStack() as stack:
+            handle = stack.enter_context(atomic_write(out))
+            self._container = stack.enter_context(load_av().open(handle, "w", format="mp4"))
+            self._stack = stack.pop_all()
+
+    def add(self, decoded: Decoded) -> None:
+        """Encode one frame, upright, at its own time: a variable rate stays one."""
+        if self._first is None:
+            self._first = decoded.time
+        try:
+            frame = self._even(_upright(decoded, self._reformatter))
+            ticks = round((decoded.time - self._first) / _TICK)
+            self._last = max(ticks, self._last + 1)
+            frame.pict_type, frame.time_base, frame.pts = 0, _TICK, self._last
+            self._container.mux(self._stream.encode(frame))
+        except load_av().error.FFmpegError as error:
+            raise _not_encoded(self._out, error) from error
+
+    def _even(self, frame: Any) -> Any:
+        """As yuv420p of the even size of the first frame."""
+        if self._stream is None:
+            self._stream = _add_stream(self._container, self._out)
+            self._stream.width, self._stream.height = (
+                max(2, side // 2 * 2) for side in (frame.width, frame.height)
+            )
+        size = self._stream.width, self._stream.height
+        return self._reformatter.reformat(frame, *size, format="yuv420p", threads=1)
+
+    def close(self) -> None:
+        """Put the file in its place."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        except load_av().error.FFmpegError as error:
+            raise _not_encoded(self._out, error) from error
+        self._stack.close()
+
+    def __exit__(self, *fault: Any) -> None:
+        """Give up what is not whole; nothing, after `close`."""
+        self._stack.__exit__(*fault)
+
+
+def _add_stream(container: Any, out: str) -> Any:
+    av = load_av()
+    try:
+        stream = container.add_stream("libx264", options=dict(_OPTIONS))
+    except (av.error.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+        raise _not_encoded(out, error) from error
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = _TICK
+    return stream
+
+
+def _not_encoded(out: str, error: Exception) -> FeatureError:
+    return FeatureError(
+        f"{out} cannot be encoded as H.264: {words_of(error)}.",
+        "Use a PyAV whose FFmpeg has libx264, such as its wheel from PyPI.",
+        code="encode",
+    )
+
+
+def _upright(decoded: Decoded, reformatter: Any) -> Any:
+    if not decoded.quarter_turns:
+        return decoded.frame
+    return load_av().VideoFrame.from_ndarray(to_rgb(decoded, reformatter), format="rgb24")
+
+
+def _take_stills(request: CutRequest, reply: Send) -> None:
+    waiting = sorted(range(len(request.stills)), key=request.stills.__getitem__)
+    reformatter = load_av().video.reformatter.VideoReformatter()
+    latest: Decoded | None = None
+
+    def send() -> None:
+        assert latest is not None  # `shown` gives one frame at least, or raises
+        reply({"kind": "still", "index": waiting.pop(0)}, _small(latest, request, reformatter))
+
+    for decoded, leaves in shown(request.path, max(request.stills), reply):
+        latest = decoded
+        while waiting and request.stills[waiting[0]] < leaves:
+            send()
+    while waiting:  # beyond the end: the last frame
+        send()
+
+
+def _small(decoded: Decoded, request: CutRequest, reformatter: Any) -> npt.NDArray[np.uint8]:
+    rgb_HW3 = to_rgb(decoded, reformatter)
+    height, width, _ = rgb_HW3.shape
+    small: npt.NDArray[np.uint8] = resized(rgb_HW3, shrunk_size(height, width, request.still_px))
+    return np.ascontiguousarray(small)
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests until the other side closes."""
+    answer_all(requests, answers, _cut)
+
+
+def _cut(fields: Message, reply: Send) -> Message:
+    return cut(CutRequest.parse(fields), reply)
+
+
+if __name__ == "__main__":
+    sys.exit(main(_cut))
