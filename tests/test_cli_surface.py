@@ -32,6 +32,8 @@ SURFACE = {
     "retrieve": {"query", "gallery", "model", "by", "top", "tags", "annotations", "subset"}
     | {"fps", "stride", "out", "duplicates", "above", "suggest", "sure", "truth", "protocol"}
     | {"device", "keep_going", "quiet", "verbose"},
+    "export": {"detections", "to", "out", "videos", "annotations", "above", "top", "classes"}
+    | {"fps", "timecode", "padding", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},
     "inspect": INPUT

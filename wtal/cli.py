@@ -873,6 +873,84 @@ def retrieve(
         _finish(dict(faults), keep_going, verbose)
 
 
+@app.command(
+    epilog="Example: wtal export runs/dcc --to csv; "
+    "wtal export runs/dcc --to clips --videos videos --top 5 --padding 1"
+)
+def export(
+    detections: Annotated[Path, typer.Argument(help="Result file, or the folder of a run.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="csv, webvtt, eaf (ELAN), labelstudio, edl, otio, clips or sheet."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File (csv, labelstudio, otio) or folder to write; default: beside the input.",
+        ),
+    ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="Folder of the videos: to cut, to link, for rates."),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="ActivityNet JSON, put beside the detections."),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option("--above", help="Least score; default: any.")
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, help="Best detections of a video; default: all, of clips 10."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="Only this label; may come again.")
+    ] = None,
+    fps: Annotated[
+        str | None, typer.Option("--fps", help="Frames per second of videos that are not there.")
+    ] = None,
+    timecode: Annotated[
+        str | None,
+        typer.Option("--timecode", metavar="HH:MM:SS:FF", help="Of first frames, for edl, otio."),
+    ] = None,
+    padding: Annotated[
+        float | None, typer.Option("--padding", help="Seconds before and after each clip.")
+    ] = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Write detections for editors, players, annotation tools and tables."""
+    with _problems(debug, "--top 10"):
+        from wtal.exports import Words, run
+
+        words = Words(
+            detections=detections,
+            to=to,
+            out=out,
+            videos=videos,
+            annotations=annotations,
+            above=above,
+            top=top,
+            classes=tuple(classes or ()),
+            fps=fps,
+            timecode=timecode,
+            padding=padding,
+        )
+        faults = run(
+            words,
+            bar=lambda title: _counter(title, quiet),
+            show=lambda line: _say(line, quiet),
+            warn=_once(quiet),
+        )
+        _finish(dict(faults), keep_going, verbose)
+
+
 @app.command(epilog="Example: wtal demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")] = Path("demo"),

@@ -41,7 +41,9 @@ def stage_of(rows: RowStore, wanted: TCAConfig | None = None) -> Stage:
 def draws(relations: Relations, video: int, count: int = 200) -> tuple[set[int], set[int]]:
     """Partners and strangers that come up."""
     generator = torch.Generator().manual_seed(0)
-    partners = {relations.partner(video, generator)[1] for _ in range(count)}
+    pairs = [relations.pair(video, generator) for _ in range(count)]
+    assert all(source == "time" or anchor != other for source, anchor, other in pairs)
+    partners = {other for _, _, other in pairs}
     return partners, {relations.stranger(video, generator) for _ in range(count)}
 
 
@@ -51,10 +53,10 @@ def test_without_copies_a_video_is_its_own_pair_and_all_others_are_strangers() -
     assert strangers == set(range(VIDEOS)) - {3}
 
 
-def test_copies_pair_with_all_versions_of_their_video_and_are_no_strangers() -> None:
+def test_copies_are_pairs_of_two_versions_of_a_video_and_no_strangers() -> None:
     names = ["a", "a~1", "a~2", "b", "b~1", "c"]
     relations = relate(names, PairConfig(), {})
-    assert relations.usable == [0, 3]  # c has no copy
+    assert relations.usable == {0, 3}  # c has no copy
     assert draws(relations, 0) == ({0, 1, 2}, {3, 4, 5})
     assert draws(relations, 3) == ({3, 4}, {0, 1, 2, 5})
 
@@ -62,7 +64,7 @@ def test_copies_pair_with_all_versions_of_their_video_and_are_no_strangers() -> 
 def test_tags_pair_videos_with_the_same_tags_and_a_shared_tag_makes_no_stranger() -> None:
     labels = {"a": (0,), "b": (0,), "c": (0, 1), "d": (1,), "e": ()}
     relations = relate(list("abcde"), PairConfig(sources=("tags",)), labels)
-    assert relations.usable == [0, 1]
+    assert relations.usable == {0, 1}
     assert draws(relations, 0) == ({1}, {3, 4})
 
 
@@ -70,7 +72,7 @@ def test_a_list_pairs_both_ways_and_joins_what_it_joins(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("a,b\nb,c\nelsewhere,a\n")
     wanted = PairConfig(list=str(tmp_path / "pairs.csv"))
     relations = relate(list("abcde"), wanted, {})
-    assert relations.usable == [0, 1, 2]
+    assert relations.usable == {0, 1, 2}
     assert draws(relations, 0) == ({1}, {3, 4})  # c belongs to a by way of b
     assert draws(relations, 1) == ({0, 2}, {3, 4})
 
@@ -79,9 +81,9 @@ def test_several_sources_take_turns() -> None:
     labels = {"a": (0,), "b": (0,), "c": (1,)}
     relations = relate(list("abc"), PairConfig(sources=("time", "tags")), labels)
     generator = torch.Generator().manual_seed(0)
-    drawn = [relations.partner(0, generator) for _ in range(400)]
-    assert set(drawn) == {("time", 0), ("tags", 1)}
-    assert sum(source == "time" for source, _ in drawn) == pytest.approx(200, abs=40)
+    drawn = [relations.pair(0, generator) for _ in range(400)]
+    assert set(drawn) == {("time", 0, 0), ("tags", 0, 1)}
+    assert sum(source == "time" for source, _, _ in drawn) == pytest.approx(200, abs=40)
 
 
 def test_a_stranger_is_found_among_many_relatives() -> None:
@@ -99,9 +101,10 @@ def test_what_gives_no_pair_is_said_with_a_cure(tmp_path: Path) -> None:
         with pytest.raises(FeatureError, match="gives no pair of videos") as caught:
             relate(NAMES, wanted, {})
         assert cure in caught.value.cure
-    (tmp_path / "pairs.csv").write_text("a,b,c\n")
-    with pytest.raises(FeatureError, match=r"pairs.csv line 1 has 3 cells; expected two names"):
-        relate(NAMES, PairConfig(list=str(tmp_path / "pairs.csv")), {})
+    for text, what in (("a,b,c", "has 3 cells"), ("a,a", "names 'a' twice")):
+        (tmp_path / "pairs.csv").write_text(text)
+        with pytest.raises(FeatureError, match=f"line 1 {what}; expected the names of two videos"):
+            relate(NAMES, PairConfig(list=str(tmp_path / "pairs.csv")), {})
 
 
 @pytest.mark.parametrize(
@@ -356,7 +359,7 @@ def test_a_run_goes_on_with_nothing_but_the_same_rows_and_pairs(tmp_path: Path) 
 
     go()
     (tmp_path / "pairs.csv").write_text("v00,v01\nv02,v04\n")
-    with pytest.raises(FeatureError, match=r"was begun with another store.pairs"):
+    with pytest.raises(FeatureError, match="was begun with another labels"):
         go()
 
 

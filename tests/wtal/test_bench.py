@@ -22,7 +22,7 @@ KEYS += ["ratio", "repeats", "spread", "machine"]
 CONVOLUTIONS = ("conv1", "conv2")
 
 
-STARTS_PROCESSES = ("eval", "memory", "step")
+STARTS_PROCESSES = ("eval", "memory", "step", "chamfer")
 OF_VIDEOS = ("extract", "motion", "video-memory")  # see test_bench_extraction.py
 BY_PIECE = [
     pytest.param(name, marks=[pytest.mark.slow] if name in STARTS_PROCESSES else [])

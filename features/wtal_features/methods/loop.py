@@ -83,7 +83,8 @@ class Plan:
             precision: What `auto` has become.
         """
         keys = [self.store.info(video).key for video in self.videos]
-        labels = [[unit.labels for unit in stage.units] for stage in self.stages]
+        labels: list[Any] = [[unit.labels for unit in stage.units] for stage in self.stages]
+        labels += [stage.digest for stage in self.stages if stage.digest]
         own = {name: value for name, value in self.config.items() if name != "run"}
         return {
             "method": self.method,
@@ -377,7 +378,7 @@ def _check(stage: Stage) -> None:
     """Refuse a batch that the units or the processes cannot fill."""
     batch, units, size = stage.optim.batch, len(stage.units), rank_and_size()[1]
     least = 4 if size == 1 else 2 * size  # one process encodes keys in two halves
-    if batch < least:
+    if stage.batch_norm and batch < least:
         raise FeatureError(
             f"{stage.name} has batches of {batch}; batch norm needs at least {least}.",
             "Take a larger batch.",

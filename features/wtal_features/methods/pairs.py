@@ -1,15 +1,18 @@
 """Which videos make a pair, and which must never meet as strangers.
 
-A pair comes from a video itself, changed in time (`time`); from its altered copies (`copies`,
-named `video~1`, ...); from another video with the same tags (`tags`); or from a list (`list`).
+A pair comes from a video itself, changed in time (`time`); from two versions of it (`copies`, named
+`video~1`, ...); from another video with the same tags (`tags`); or from a list (`list`).
 
 Legend: V videos, C classes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +20,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from wtal_features.augment.draws import below
+from wtal_features.augment.draws import below, order
 from wtal_features.errors import FeatureError
 from wtal_features.files import read_rows
 from wtal_features.methods.settings import require
@@ -77,25 +81,43 @@ class Relations:
         videos: V ids.
         group_V: Versions of one video, and videos that a list joins, share a number.
         labels_VC: 1 where a video has a tag; C = 0 where tags make no pairs.
-        partners: Source -> video -> those with which it makes a pair.
+        pools: Source -> video -> those among which it finds a partner, ascending. They may hold
+            the video itself; videos of one pool share one tuple.
+        absent: Names of the list that are no videos here.
+        digest: SHA-256 of all that decides pairs and strangers.
     """
 
     videos: tuple[str, ...]
     group_V: Tensor
     labels_VC: Tensor
-    partners: Mapping[PairSource, Mapping[int, tuple[int, ...]]]
+    pools: Mapping[PairSource, Mapping[int, tuple[int, ...]]]
+    absent: tuple[str, ...]
+    digest: str
 
     def to(self, device: torch.device) -> Relations:
         """The same on a device, for `related_to_slots`."""
         return replace(self, group_V=self.group_V.to(device), labels_VC=self.labels_VC.to(device))
 
     @cached_property
-    def usable(self) -> list[int]:
+    def usable(self) -> frozenset[int]:
         """Videos that have a partner and a stranger, each version of a video counted once."""
-        with_partner = sorted({video for each in self.partners.values() for video in each})
-        if not self.labels_VC.shape[1]:
-            return with_partner if bool((self.group_V != self.group_V[0]).any()) else []
-        return [video for video in with_partner if not bool(self.related(video).all())]
+        with_partner = frozenset(video for each in self.pools.values() for video in each)
+        some_VC = F.pad(self.labels_VC, (0, 1))  # `unique` takes no rows of nothing
+        by_tags, kinds_V = some_VC.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+        counts = kinds_V.bincount(minlength=len(by_tags))
+        alike = by_tags @ by_tags.T > 0
+        kinds, groups_V = kinds_V.tolist(), self.group_V.tolist()
+        sharing = (alike * counts).sum(1).tolist()  # videos with a tag in common
+        members: dict[int, list[int]] = defaultdict(list)
+        for video, group in enumerate(groups_V):
+            members[group].append(video)
+
+        def lonely(video: int) -> bool:
+            kin = [kinds[other] for other in members[groups_V[video]]]
+            apart = sum(not alike[kinds[video], kind] for kind in kin)
+            return bool(sharing[kinds[video]] + apart == len(kinds))
+
+        return frozenset(video for video in with_partner if not lonely(video))
 
     def related(self, video: int) -> Tensor:
         """(V,) bool: versions of the same, joined by a list, or with a tag in common."""
@@ -115,12 +137,23 @@ class Relations:
         alike_BK |= self.labels_VC[videos_B] @ self.labels_VC[slots_K].T > 0
         return alike_BK & known_K
 
-    def partner(self, video: int, generator: torch.Generator) -> tuple[PairSource, int]:
-        """A source of pairs that the video has, and a partner from it."""
-        sources = [source for source, each in self.partners.items() if video in each]
+    def pair(self, video: int, generator: torch.Generator) -> tuple[PairSource, int, int]:
+        """A source of pairs that the video has, and a pair from it: two different videos.
+
+        Of `time` it is the video twice; of `copies` any two of its versions.
+        """
+        sources = [source for source, each in self.pools.items() if video in each]
         source = sources[below(len(sources), generator)]
-        partners = self.partners[source][video]
-        return source, partners[below(len(partners), generator)]
+        pool = self.pools[source][video]
+        if source == "time":
+            return source, video, video
+        if source == "copies":
+            first, second = order(len(pool), generator)[:2]
+            return source, pool[first], pool[second]
+        own = bisect_left(pool, video)
+        inside = own < len(pool) and pool[own] == video
+        other = below(len(pool) - inside, generator)
+        return source, video, pool[other + (inside and other >= own)]
 
     def stranger(self, video: int, generator: torch.Generator) -> int:
         """Any video that is not related."""
@@ -139,32 +172,33 @@ def relate(
     """The pairs that a config makes of videos.
 
     Args:
-        videos: Ids; those of copies end in `~1`, `~2`, ...
+        videos: Ids; `a~1`, `a~2`, ... are altered copies of `a`, if that is among them.
         config: Where pairs come from.
         labels: Video -> numbers of its tags; of a copy, those of its original count.
 
     Raises:
         FeatureError: If a source gives no pair, or the list cannot be used.
     """
-    originals: dict[str, list[int]] = defaultdict(list)
+    original = originals_of(videos)
+    versions: dict[str, list[int]] = defaultdict(list)
     for place, video in enumerate(videos):
-        originals[original_of(video)].append(place)
+        versions[original[video]].append(place)
     # A version stands for all: it is drawn as often as a video without copies.
-    first = {place[0]: tuple(place) for place in originals.values()}
+    first = {places[0]: tuple(places) for places in versions.values()}
     sources = config.chosen(any(len(places) > 1 for places in first.values()))
-    tags = [labels.get(original_of(video), ()) for video in videos]
-    joined = _listed(config.list, videos) if "list" in sources else []
-    partners: dict[PairSource, dict[int, tuple[int, ...]]] = {}
+    tags = [labels.get(original[video], ()) for video in videos]
+    joined, absent = _listed(config.list, videos) if "list" in sources else ([], ())
+    pools: dict[PairSource, dict[int, tuple[int, ...]]] = {}
     for source in sources:
         if source == "time":
-            partners[source] = {place: (place,) for place in first}
+            pools[source] = {place: (place,) for place in first}
         elif source == "copies":
-            partners[source] = {place: all_ for place, all_ in first.items() if len(all_) > 1}
+            pools[source] = {place: all_ for place, all_ in first.items() if len(all_) > 1}
         elif source == "tags":
-            partners[source] = _same_tags(list(first), tags)
+            pools[source] = _same_tags(list(first), tags)
         else:
-            partners[source] = _both_ways(joined)
-        if not partners[source]:
+            pools[source] = _both_ways(joined)
+        if not pools[source]:
             raise _no_pair(source)
     same = [(places[0], other) for places in first.values() for other in places]
     C = 1 + max((max(each) for each in tags if each), default=-1) if "tags" in sources else 0
@@ -174,47 +208,60 @@ def relate(
     group_V = torch.arange(len(videos))
     for members in groups(same + joined, len(videos)):
         group_V[members] = members[0]
-    return Relations(tuple(videos), group_V, labels_VC, partners)
+    about = [list(videos), list(sources), tags if C else [], joined]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return Relations(tuple(videos), group_V, labels_VC, pools, absent, digest)
+
+
+def originals_of(videos: Collection[str]) -> dict[str, str]:
+    """Video -> the one whose altered copy it is; itself, where there is no such video.
+
+    Example:
+        >>> originals_of(["a", "a~1", "b~1"])
+        {'a': 'a', 'a~1': 'a', 'b~1': 'b~1'}
+    """
+    known = frozenset(videos)
+    names = ((video, original_of(video)) for video in videos)
+    return {video: original if original in known else video for video, original in names}
 
 
 def _same_tags(
     places: Sequence[int], tags: Sequence[tuple[int, ...]]
 ) -> dict[int, tuple[int, ...]]:
-    """Video -> others with exactly the same tags, not none."""
+    """Video -> all with exactly the same tags, where there are two; not of those without any."""
     by_tags: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place in places:
         if tags[place]:
             by_tags[tuple(sorted(tags[place]))].append(place)
-    return {
-        place: tuple(other for other in alike if other != place)
-        for alike in by_tags.values()
-        if len(alike) > 1
-        for place in alike
-    }
+    pools = (tuple(sorted(alike)) for alike in by_tags.values() if len(alike) > 1)
+    return {place: pool for pool in pools for place in pool}
 
 
 def _both_ways(pairs: Sequence[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
-    found: dict[int, list[int]] = defaultdict(list)
+    found: dict[int, set[int]] = defaultdict(set)
     for first, second in pairs:
-        found[first].append(second)
-        found[second].append(first)
-    return {place: tuple(others) for place, others in found.items()}
+        found[first].add(second)
+        found[second].add(first)
+    return {place: tuple(sorted(others)) for place, others in found.items()}
 
 
-def _listed(path: str | None, videos: Sequence[str]) -> list[tuple[int, int]]:
-    """The pairs of a file, as places of videos; those of other videos are left out."""
+def _listed(
+    path: str | None, videos: Sequence[str]
+) -> tuple[list[tuple[int, int]], tuple[str, ...]]:
+    """The pairs of a file, as places of videos, and the names that are none."""
     assert path is not None  # PairConfig
     place = {video: number for number, video in enumerate(videos)}
-    found = []
+    found, absent = [], set()
     for line, row in read_rows(Path(path)):
-        if len(row) != 2:
+        if len(row) != 2 or row[0] == row[1]:
+            what = f"names {row[0]!r} twice" if len(row) == 2 else f"has {len(row)} cells"
             raise FeatureError(
-                f"{path} line {line} has {len(row)} cells; expected two names of videos.",
-                code="pairs",
+                f"{path} line {line} {what}; expected the names of two videos.", code="pairs"
             )
-        if row[0] in place and row[1] in place and row[0] != row[1]:
+        if row[0] in place and row[1] in place:
             found.append((place[row[0]], place[row[1]]))
-    return found
+        absent |= {name for name in row if name not in place}
+    return found, tuple(sorted(absent))
 
 
 def _no_pair(source: PairSource) -> FeatureError:

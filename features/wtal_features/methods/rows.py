@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.methods.settings import require
 from wtal_features.retrieval.context import Rows, prepared
@@ -81,6 +83,7 @@ class RowStore:
     settings: dict[str, Any]
     _kept: dict[str, Tensor] = field(default_factory=dict)
     _left_bytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -102,9 +105,10 @@ class RowStore:
         if rows_Td is None:
             rows_Td = prepared(torch.from_numpy(self.store.read(video)), self.whitening)
             size = rows_Td.numel() * rows_Td.element_size()
-            if size <= self._left_bytes:
-                self._left_bytes -= size
-                self._kept[video] = rows_Td
+            with self._lock:  # several threads may have missed it
+                if video not in self._kept and size <= self._left_bytes:
+                    self._left_bytes -= size
+                    self._kept[video] = rows_Td
         return rows_Td
 
 
@@ -159,6 +163,8 @@ def open_rows(
             f"{store.root}: none of {len(videos)} videos can be read.{first}", code="empty"
         )
     settings = {"encoder": store.manifest.encoder, "dim": store.dim, "streams": list(store.streams)}
+    if config.file is not None:
+        settings["whitening"] = sha256_of(config.file)
     return RowStore(store, white, about, settings, _left_bytes=cache_mb * 2**20), faults
 
 

@@ -189,6 +189,8 @@ class Stage:
         optim: Steps, batch and rate.
         in_batch: The rows of a batch are each other's negatives: none may come twice, and batch
             norm takes its statistics over all processes, where the device can (CUDA).
+        batch_norm: The networks have it, and want more than one row.
+        digest: Of what else decides the samples; empty: nothing does.
     """
 
     name: str
@@ -197,6 +199,8 @@ class Stage:
     build: Callable[[Mapping[str, Tensor], torch.Generator], Objective]
     optim: OptimConfig
     in_batch: bool = False
+    batch_norm: bool = True
+    digest: str = ""
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wtal_features.augment.draws import below
-from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.contrast.circle import circle_loss
 from wtal_features.contrast.infonce import infonce, queue_logits, top1
 from wtal_features.contrast.momentum import key_copy, momentum_update
+from wtal_features.contrast.processes import rank_and_size
 from wtal_features.contrast.queue import KeyQueue, check_queue
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.methods.pairs import PairConfig, Relations, relate
@@ -44,7 +44,6 @@ from wtal_features.pretraining.units import Unit
 from wtal_features.retrieval.aggregator import DROPOUT, HEADS, HIDDEN, TCA, check_heads, pooled
 from wtal_features.retrieval.alterations import PixelAlteration, time_indices
 from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
-from wtal_features.retrieval.versions import original_of
 from wtal_features.retrieval.whitening import Whitening
 from wtal_features.store import FeatureStore
 
@@ -201,14 +200,15 @@ class TCADraw:
             strangers.
         """
         related = self.relations
-        source, partner = related.partner(unit.source, generator)
+        source, *two = related.pair(unit.source, generator)
         if source == "time":
             anchor, pair = self._two_of_one(store.rows(unit.video), generator)
         else:
-            anchor = store.rows(unit.video)
-            pair = store.rows(related.videos[partner])
+            anchor, pair = (store.rows(related.videos[place]) for place in two)
         others = [related.stranger(unit.source, generator) for _ in range(self.strangers)]
         anchor, anchor_mask = self._shown(anchor, generator)
+        if source in ("copies", "list"):
+            pair = facing(pair, anchor[anchor_mask], self.config.rows)
         pair, pair_mask = self._shown(pair, generator)
         shown = [self._shown(store.rows(related.videos[other]), generator) for other in others]
         rows, masks = zip(*shown, strict=True)
@@ -245,7 +245,31 @@ def _piece(rows_Td: Tensor, length: int, generator: torch.Generator) -> Tensor:
     return rows_Td[start : start + length]
 
 
+def facing(rows_Td: Tensor, piece_Ld: Tensor, length: int) -> Tensor:
+    """At most `length` rows of a video, around those that are most like a piece of its pair.
+
+    Two pieces of long videos, each at a random place, would show the same thing by luck alone.
+
+    Args:
+        rows_Td: Rows of length one.
+        piece_Ld: Likewise, of the other video.
+        length: Of the result.
+    """
+    centre = int((piece_Ld @ rows_Td.T).argmax(dim=1).median())
+    start = min(max(0, centre - length // 2), max(0, len(rows_Td) - length))
+    return rows_Td[start : start + length]
+
+
 # The contrast ------------------------------------------------------------------------------------
+
+
+def own_draws(generator: torch.Generator) -> torch.Generator:
+    """The generator; of several processes, each has one of its own that follows from it."""
+    rank, size = rank_and_size()
+    if size == 1:
+        return generator
+    seeds = torch.randint(2**63 - 1, (size,), generator=generator)
+    return torch.Generator().manual_seed(int(seeds[rank]))
 
 
 @dataclass(frozen=True)
@@ -311,7 +335,7 @@ class TCAObjective(Objective):
     def forward(self, batch: Batch, generator: torch.Generator) -> Outcome:
         """The loss against the bank as it was before this step."""
         device = batch["anchor"].device
-        draws = on_device(generator, device)
+        draws = on_device(own_draws(generator), device)
         self._move(device)
         anchors_Bd = self._pooled(self.network, batch, "anchor", draws)
         with torch.no_grad():
@@ -381,13 +405,8 @@ def tca_rows(
     videos: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[RowStore, list[Finding]]:
-    """What TCA trains on: see `open_rows`. A list of pairs counts as part of it."""
-    rows, faults = open_rows(
-        store, videos, config.whitening, cache_mb=config.cache_mb, progress=progress
-    )
-    if config.pairs.list is not None:
-        rows.settings["pairs"] = sha256_of(config.pairs.list)
-    return rows, faults
+    """What TCA trains on: see `open_rows`."""
+    return open_rows(store, videos, config.whitening, cache_mb=config.cache_mb, progress=progress)
 
 
 def tca_stages(
@@ -404,9 +423,8 @@ def tca_stages(
     check_heads(store.dim, config.transformer.heads)
     relations = relate(videos, config.pairs, labels)
     units = [
-        Unit(video, 0, store.info(video).rows, place, labels.get(original_of(video), ()))
-        for place, video in enumerate(videos)
-        if place in relations.usable
+        Unit(videos[place], 0, store.info(videos[place]).rows, place)
+        for place in sorted(relations.usable)
     ]
     if not units:
         raise FeatureError(
@@ -421,5 +439,7 @@ def tca_stages(
             draw=TCADraw(config.pairs, config.bank.strangers, relations),
             build=partial(TCAObjective, config, store.whitening, store.dim, relations),
             optim=config.optim,
+            batch_norm=False,
+            digest=relations.digest,
         )
     ]

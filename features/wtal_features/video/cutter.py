@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
-from wtal_features.growing import resized, shrunk_size
 from wtal_features.video.container import load_av, open_video, words_of
 from wtal_features.video.frames import Decoded, FrameReader, to_rgb
 from wtal_features.video.serving import Send, answer_all, main
@@ -101,16 +100,14 @@ def passes(pieces: Sequence[Piece], most: int) -> list[list[int]]:
     found: list[list[int]] = []
     open_until: list[list[float]] = []
     for i in order:
-        for numbers, ends in zip(found, open_until, strict=True):
+        for ends in open_until:
             ends[:] = [end for end in ends if end > pieces[i].start_s]
-            if len(ends) < most:
-                break
-        else:
-            numbers, ends = [], []
-            found.append(numbers)
-            open_until.append(ends)
-        numbers.append(i)
-        ends.append(pieces[i].end_s)
+        free = next((n for n, ends in enumerate(open_until) if len(ends) < most), len(found))
+        if free == len(found):
+            found.append([])
+            open_until.append([])
+        found[free].append(i)
+        open_until[free].append(pieces[i].end_s)
     return found
 
 
@@ -146,9 +143,9 @@ def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> Non
             while waiting and request.pieces[waiting[0]].start_s < leaves:
                 i = waiting.pop(0)
                 opened[i] = _Writer(request.pieces[i].out)
-                stack.push(opened[i])
+                stack.push(opened[i].give_up)
             for i, writer in list(opened.items()):
-                writer.add(decoded)
+                writer.add(decoded, leaves)
                 if request.pieces[i].end_s <= leaves:
                     opened.pop(i).close()
                     reply({"kind": "piece", "index": i}, None)
@@ -164,6 +161,7 @@ class _Writer:
         self._out = out
         self._first: Fraction | None = None
         self._last = -1  # time stamp in ticks
+        self._ticks: dict[int, int] = {}  # time stamp -> length, of frames in the encoder
         self._stream: Any = None
         self._reformatter = load_av().video.reformatter.VideoReformatter()
         with ExitStack() as stack:
@@ -171,8 +169,8 @@ class _Writer:
             self._container = stack.enter_context(load_av().open(handle, "w", format="mp4"))
             self._stack = stack.pop_all()
 
-    def add(self, decoded: Decoded) -> None:
-        """Encode one frame, upright, at its own time: a variable rate stays one."""
+    def add(self, decoded: Decoded, leaves: Fraction) -> None:
+        """Encode one frame, upright, shown until `leaves`: a variable rate stays one."""
         if self._first is None:
             self._first = decoded.time
         try:
@@ -180,9 +178,16 @@ class _Writer:
             ticks = round((decoded.time - self._first) / _TICK)
             self._last = max(ticks, self._last + 1)
             frame.pict_type, frame.time_base, frame.pts = 0, _TICK, self._last
-            self._container.mux(self._stream.encode(frame))
+            self._ticks[self._last] = max(1, round((leaves - decoded.time) / _TICK))
+            self._mux(self._stream.encode(frame))
         except load_av().error.FFmpegError as error:
             raise _not_encoded(self._out, error) from error
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        """Write packets with their lengths: nothing else tells a player how long the last one is."""
+        for packet in packets:
+            packet.duration = self._ticks.pop(packet.pts)
+        self._container.mux(packets)
 
     def _even(self, frame: Any) -> Any:
         """As yuv420p of the even size of the first frame."""
@@ -197,13 +202,13 @@ class _Writer:
     def close(self) -> None:
         """Put the file in its place."""
         try:
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
         except load_av().error.FFmpegError as error:
             raise _not_encoded(self._out, error) from error
         self._stack.close()
 
-    def __exit__(self, *fault: Any) -> None:
-        """Give up what is not whole; nothing, after `close`."""
+    def give_up(self, *fault: Any) -> None:
+        """Leave no file, told of a fault as `__exit__` is; nothing is left to do after `close`."""
         self._stack.__exit__(*fault)
 
 
@@ -250,6 +255,10 @@ def _take_stills(request: CutRequest, reply: Send) -> None:
 
 
 def _small(decoded: Decoded, request: CutRequest, reformatter: Any) -> npt.NDArray[np.uint8]:
+    # They bring torch, which whoever only asks for cuts does not need.
+    from wtal_features.preprocess import resized
+    from wtal_features.pretraining.clipsettings import shrunk_size
+
     rgb_HW3 = to_rgb(decoded, reformatter)
     height, width, _ = rgb_HW3.shape
     small: npt.NDArray[np.uint8] = resized(rgb_HW3, shrunk_size(height, width, request.still_px))

@@ -1,0 +1,31 @@
+"""CSV: every detection of all videos in one table, in full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from wtal.exports.job import Job
+from wtal.exports.text import encoded
+from wtal_features.files import atomic_write
+from wtal_features.tags import inert
+
+COLUMNS = ("video", "label", "score", "start_s", "end_s")
+
+
+def write_csv(job: Job) -> dict[str, str]:
+    """Write `video,label,score,start_s,end_s`, by video and time.
+
+    Names and labels that a spreadsheet would run as a formula get a quote in front. A video
+    without detections has no row.
+    """
+    with atomic_write(job.out) as file:
+        file.write(",".join(COLUMNS).encode() + b"\n")
+        for done, video in enumerate(job.videos, 1):
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            for label, start_s, end_s, score in video.segments:
+                writer.writerow((inert(video.name), inert(label), score, start_s, end_s))
+            file.write(encoded(text.getvalue()))
+            job.progress(done, len(job.videos))
+    return {}
