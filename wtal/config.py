@@ -332,7 +332,9 @@ def _describe(kind: Any) -> str:
         if typing.get_origin(option) is Literal:
             parts += [repr(v) for v in typing.get_args(option)]
         elif typing.get_origin(option) is tuple:
-            parts.append("a list")
+            item = typing.get_args(option)[0]
+            literal = typing.get_origin(item) is Literal
+            parts.append(f"a list of {_describe(item)}" if literal else "a list")
         else:
             parts.append(words.get(option, "nothing"))
     return " or ".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +13,14 @@ from wtal.config import read_config, refuse_idle
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
 from wtal.interrupt import Interrupt
-from wtal.pretrain_rows import described_videos, originals, with_copies
+from wtal.pretrain_rows import described_videos, files_seen_from, refuse_idle_pairs, say_pairs
 from wtal.processes import group
 from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.extraction import MotionSettings, parse_fps
 from wtal_features.files import make_folder, write_json
 from wtal_features.methods.catalog import METHODS, plan_of
-from wtal_features.methods.folder import folder_of, refuse_earlier
+from wtal_features.methods.folder import folder_of, refuse_earlier, refuse_other
 from wtal_features.methods.loop import Plan, Progress, Result, precision_on, pretrain
 from wtal_features.methods.tca import tca_rows
 from wtal_features.pretraining.clipbuild import build_clip_store
@@ -82,9 +82,18 @@ class Words:
             )
         config, places = read_config(METHODS[self.method].config(), self.config, self.overrides)
         refuse_idle(config, places, NEEDS)
+        if self.method == "tca" and self.config is not None:
+            config = files_seen_from(self.config.parent, config, places)
         if self.motion is not None and not METHODS[self.method].sees_motion(config):
             raise WtalError(f"--motion means nothing for {self.method}, which sees colour alone.")
         return config
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The keys that `-o` sets, and the sections around them."""
+        names = [text.partition("=")[0].strip() for text in self.overrides]
+        parts = [name.split(".") for name in names]
+        return frozenset(".".join(part[:n]) for part in parts for n in range(1, len(part) + 1))
 
     def refuse_decoding(self, store: Path, why: str) -> None:
         """Options of decoding mean nothing where all is decoded.
@@ -177,10 +186,11 @@ def run(
         raise WtalError("ubernce learns from labels: add --tags FILE.csv or --annotations.")
     # Before hours of decoding.
     refuse_earlier(words.out, resume=resume)
+    refuse_other(words.out, words.method, asdict(config), config.run.seed)
     precision_on(config.run, device)
     with group(device) as own:
         make = _row_plan if METHODS[words.method].source == "rows" else _clip_plan
-        plan, skipped, missing = make(videos, words, config, labels, own, say, decoding)
+        plan, skipped, missing, without = make(videos, words, config, labels, own, say, decoding)
         with Interrupt() as interrupt:
             result = pretrain(
                 plan,
@@ -193,7 +203,6 @@ def run(
     if labels is not None:  # faults of videos that nobody asked for are none
         wanted = _wanted(labels, words.subset)
         skipped = [finding for finding in skipped if finding.where in wanted]
-    without = len(plan.videos) - len(plan.used)
     return Outcome(result, skipped + missing, len(plan.used), without)
 
 
@@ -205,19 +214,29 @@ def _clip_plan(
     device: torch.device,
     say: Callable[[str], None],
     decoding: Callable[[int, int], None],
-) -> tuple[Plan, list[Finding], list[Finding]]:
-    """The plan of a method that sees clips; videos that cannot be read, and missing ones."""
+) -> tuple[Plan, list[Finding], list[Finding], int]:
+    """The plan of a method that sees clips.
+
+    Returns:
+        The plan, videos that cannot be read, missing ones, and how many have no piece of use.
+    """
     settings = clip_settings(words, config)
     store, skipped = _clips(videos, words, settings, say, decoding)
-    kept = store.settings.get("short_side")
-    if isinstance(kept, int) and kept < settings.short_side:
-        say(
-            f"Frames of {store.folder} have a short side of {kept} px; clips of "
-            f"{config.clips.size} px are cut from {settings.short_side} px. They are enlarged."
-        )
+    _say_enlarged(store, settings.short_side, config.clips.size, say)
     where, names = store.folder, store.videos
     chosen, numbers, missing = _chosen(where, names, labels, words.subset, skipped)
-    return plan_of(words.method, config, store, chosen, numbers), skipped, missing
+    plan = plan_of(words.method, config, store, chosen, numbers)
+    return plan, skipped, missing, len(chosen) - len(plan.used)
+
+
+def _say_enlarged(store: ClipStore, short_side: int, size: int, say: Callable[[str], None]) -> None:
+    """Frames that are smaller than what is cut from them are enlarged; that is said."""
+    kept = store.settings.get("short_side")
+    if isinstance(kept, int) and kept < short_side:
+        say(
+            f"Frames of {store.folder} have a short side of {kept} px; clips of {size} px are cut "
+            f"from {short_side} px. They are enlarged."
+        )
 
 
 def _row_plan(
@@ -228,18 +247,33 @@ def _row_plan(
     device: torch.device,
     say: Callable[[str], None],
     decoding: Callable[[int, int], None],
-) -> tuple[Plan, list[Finding], list[Finding]]:
+) -> tuple[Plan, list[Finding], list[Finding], int]:
     """The plan of a method that sees rows; likewise."""
 
     def decode(source: Path, side: int, fps: str) -> tuple[ClipStore, list[Finding]]:
         settings = _settings(words, side, fps, None)
-        return _clips(source, words, settings, say, decoding)
+        store, skipped = _clips(source, words, settings, say, decoding)
+        _say_enlarged(store, side, side, say)
+        if store.fps != settings.fps:
+            say(f"{store.folder} has {float(store.fps):g} frames per second, each a row.")
+        return store, skipped
 
-    store, skipped = described_videos(videos, words, config, device, decode, say, decoding)
-    names = originals(store)
+    described = described_videos(videos, words, config, device, decode, say, decoding)
+    store, skipped, copies = described.store, described.skipped, described.copies
+    names = [video for video in copies if copies[video] == video]
+    refuse_idle_pairs(words, config, described)
     chosen, numbers, missing = _chosen(store.root, names, labels, words.subset, skipped)
-    rows, faults = tca_rows(config, store, with_copies(chosen, store))
-    return plan_of(words.method, config, rows, rows.videos, numbers), skipped + faults, missing
+    wanted = frozenset(chosen)
+    all_ = [video for video, original in copies.items() if original in wanted]
+    rows, faults = tca_rows(config, store, all_, decoding if rank_and_size()[0] == 0 else _silent)
+    plan = plan_of(words.method, config, rows, rows.videos, numbers)
+    say_pairs(config, rows.videos, say)
+    readable = sum(video in rows.about for video in chosen)
+    return plan, skipped + faults, missing, readable - len(plan.used)
+
+
+def _silent(done: int, total: int) -> None:
+    """Progress of all processes but the first."""
 
 
 def _wanted(labels: Labels, subset: str | None) -> list[str]:

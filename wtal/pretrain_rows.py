@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wtal.errors import WtalError
+from wtal.notices import some
 from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.errors import Finding
+from wtal_features.extraction.listing import EXTENSIONS
 from wtal_features.files import make_folder
 from wtal_features.manifest import MANIFEST
 from wtal_features.methods.folder import folder_of
+from wtal_features.methods.pairs import originals_of, relate
 from wtal_features.pretraining.clipstore import ClipStore, is_clip_store
-from wtal_features.retrieval.versions import describe_versions, original_of
+from wtal_features.retrieval.aggregator import check_heads
+from wtal_features.retrieval.versions import describe_versions, version_name
 from wtal_features.store import FeatureStore, open_store
 
 if TYPE_CHECKING:
@@ -30,9 +35,28 @@ Told = Callable[[int, int], None]
 Decode = Callable[[Path, int, str], tuple[ClipStore, list[Finding]]]
 
 
+@dataclass(frozen=True)
+class DescribedVideos:
+    """What there is to learn from.
+
+    Attributes:
+        store: Rows of all videos.
+        skipped: Videos that could not be read.
+        copies: Every video -> the one whose altered copy it is; itself, if it is none.
+        made: Whether the copies were made here.
+    """
+
+    store: FeatureStore
+    skipped: list[Finding]
+    copies: dict[str, str]
+    made: bool
+
+
 def is_feature_store(folder: Path) -> bool:
-    """Whether a folder holds rows: arrays, in itself or in sub-folders, and is no clip store."""
-    if is_clip_store(folder):
+    """Whether a folder holds rows, in itself or in sub-folders, and neither clips nor videos."""
+    if is_clip_store(folder) or not folder.is_dir():
+        return False
+    if any(file.suffix.lower() in EXTENSIONS for file in folder.iterdir()):
         return False
     return any(any(folder.glob(pattern)) for pattern in ("*.npy", "*/*.npy"))
 
@@ -45,7 +69,7 @@ def described_videos(
     decode: Decode,
     say: Callable[[str], None],
     told: Told,
-) -> tuple[FeatureStore, list[Finding]]:
+) -> DescribedVideos:
     """The feature store to learn from, made first where videos are given.
 
     Args:
@@ -54,21 +78,26 @@ def described_videos(
         config: Of the method.
         device: Where to encode.
         decode: Makes a clip store of videos.
-        say: Told what a user should know of the encoder.
+        say: Told what a user should know.
         told: (done, total) videos that are described.
-
-    Returns:
-        The store, and the videos that could not be read.
 
     Raises:
         FeatureError, WtalError: What the user can mend.
     """
     if is_feature_store(source):
-        _refuse_making(words, config.frames, source)
+        _refuse_making(words, source)
         # Time plays no part in the training.
         bare = not (source / MANIFEST).exists()
-        return open_store(source, fps=1 if bare else None, stride=1 if bare else None), []
+        store = open_store(source, fps=1 if bare else None, stride=1 if bare else None)
+        copies = originals_of(store.videos)
+        altered = [video for video, original in copies.items() if video != original]
+        if altered:
+            count = len({copies[video] for video in altered})
+            say(f"{len(altered)} videos are taken for altered copies of {count}: {some(altered)}.")
+        return DescribedVideos(store, [], copies, made=False)
     encoder = _encoder(config.frames, say)
+    # Before hours of describing.
+    check_heads(config.whitening.dims(encoder.dim) or encoder.dim, config.transformer.heads)
     encoder.to(device)
     clips, skipped = decode(source, encoder.clip.preprocess.short_side, words.fps or FPS)
     out = folder_of(words.out) / "rows"
@@ -86,24 +115,57 @@ def described_videos(
             progress=told,
         )
     together()
-    return open_store(out), skipped
+    # Not what lies in the folder: an earlier attempt may have made more.
+    copies = {
+        version_name(video, copy): video
+        for video in clips.videos
+        for copy in range(config.frames.copies + 1)
+    }
+    return DescribedVideos(open_store(out), skipped, copies, made=True)
 
 
-def with_copies(chosen: Iterable[str], store: FeatureStore) -> list[str]:
-    """Videos of a store, and the copies of them that it has."""
-    wanted = set(chosen)
-    return [video for video in store.videos if video in wanted or original_of(video) in wanted]
+def refuse_idle_pairs(words: Words, config: TCAConfig, described: DescribedVideos) -> None:
+    """Overrides of pairs in time mean nothing where no pair is one.
+
+    Raises:
+        WtalError: For the first of them.
+    """
+    copies = described.copies
+    sources = config.pairs.chosen(any(video != copies[video] for video in copies))
+    if "time" in sources:
+        return
+    idle = ["pairs.noise"] if described.made else ["pairs.noise", "pairs.time"]
+    for name in idle:
+        if name in words.overridden:
+            raise WtalError(
+                f"-o {name} does nothing with pairs of {', '.join(sources)}; add time to "
+                "pairs.sources."
+            )
 
 
-def originals(store: FeatureStore) -> tuple[str, ...]:
-    """The videos of a store but for copies."""
-    return tuple(video for video in store.videos if original_of(video) == video)
+def say_pairs(config: TCAConfig, videos: Sequence[str], say: Callable[[str], None]) -> None:
+    """Names of a list that are no videos here."""
+    if "list" in config.pairs.chosen(has_copies=False):
+        absent = relate(videos, replace(config.pairs, sources=("list",)), {}).absent
+        if absent:
+            say(f"{config.pairs.list} names {len(absent)} that are no videos here: {some(absent)}.")
 
 
-def _refuse_making(words: Words, frames: FramesConfig, source: Path) -> None:
+def files_seen_from(folder: Path, config: TCAConfig, places: Mapping[str, str]) -> TCAConfig:
+    """The config with the files that a YAML file names looked for in the folder of that file."""
+    pairs, white = config.pairs, config.whitening
+    if pairs.list is not None and not {"pairs", "pairs.list"} & places.keys():
+        pairs = replace(pairs, list=str(folder / pairs.list))
+    if white.file is not None and not {"whitening", "whitening.file"} & places.keys():
+        white = replace(white, file=str(folder / white.file))
+    return replace(config, pairs=pairs, whitening=white)
+
+
+def _refuse_making(words: Words, source: Path) -> None:
     """Options of decoding and describing mean nothing where there are rows."""
-    if frames.encoder is not None:
-        raise WtalError(f"frames.encoder means nothing for {source}: it holds features already.")
+    for name in sorted(words.overridden):
+        if name.startswith("frames."):
+            raise WtalError(f"-o {name} means nothing for {source}: it holds features already.")
     words.refuse_decoding(source, "it holds features already")
 
 

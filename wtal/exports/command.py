@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from wtal.exports.folder import refuse_foreign
 from wtal.exports.job import Job, Segment, Video
-from wtal.exports.selection import by_video, check_classes, chosen, inside, lengths, read
+from wtal.exports.selection import by_video, check_classes, chosen, in_time, inside, lengths, read
 from wtal.exports.sources import Found, find
 from wtal.exports.words import Words
 from wtal_eval import Detections
@@ -49,10 +49,11 @@ def run(words: Words, *, bar: Bar, show: Say, warn: Say) -> Mapping[str, str]:
                 found = find(words.videos, sorted(detections.videos), cutter, progress)
         videos, faults, outside = _videos(words, detections, found)
         if outside:
-            warn(f"{outside} segments lie outside their video and were left out.")
+            warn(f"{_counted(outside, 'detection')} outside the video left out.")
         if not words.format.needs and found.faults:
-            some = next(iter(found.faults.items()))
-            warn(f"{len(found.faults)} videos have no file to link to: {some[0]}: {some[1]}")
+            first, why = next(iter(found.faults.items()))
+            many = _counted(len(found.faults), "video")
+            warn(f"{many} without a file to link to, the first {first!r}: {why}")
         base = words.target if words.format.folder else words.target.parent
         make_folder(base)
         with bar("exporting") as progress:
@@ -99,8 +100,10 @@ def _videos(
         videos.append(
             Video(
                 name=name,
-                segments=inside(chosen(list(kept), words.above, top, words.classes), length),
-                truth=inside(chosen(truth.get(name, []), None, None, words.classes), length),
+                segments=in_time(chosen(kept, words.above, top, words.classes)),
+                truth=in_time(
+                    chosen(inside(truth.get(name, ()), length), None, None, words.classes)
+                ),
                 rate=rate,
                 duration_s=length,
                 media=file.path if file else None,
@@ -130,10 +133,18 @@ def _date(words: Words) -> str:
 def _summary(words: Words, videos: tuple[Video, ...], faults: Mapping[str, str]) -> str:
     written = [video for video in videos if video.name not in faults]
     count = sum(len(video.segments) for video in written)
-    what = f"{words.target}: {count} detections of {len(written)} videos"
+    what = f"{words.target}: {_counted(count, 'detection')} of {_counted(len(written), 'video')}"
     if words.to == "sheet":
         return f"{what} to choose from, the best of each class shown."
     if words.top is None and words.format.best is not None:
         return f"{what}, the best {words.format.best} of each; --top N takes more or fewer."
-    thinned = words.top is not None or words.above is not None
-    return f"{what}." if thinned else f"{what}, all there are; --above or --top thins them."
+    thinned = words.top is not None or words.above is not None or bool(words.classes)
+    return (
+        f"{what}."
+        if thinned or not count
+        else f"{what}, all there are; --above or --top thins them."
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

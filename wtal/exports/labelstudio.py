@@ -76,7 +76,7 @@ def _region(video: Video, segment: Segment, name: str) -> dict[str, object]:
         "type": "timelinelabels",
         "value": {
             "ranges": [{"start": first + 1, "end": stop}],
-            "timelinelabels": [one_line(segment.label)],
+            "timelinelabels": [_shown(segment.label)],
         },
     }
     return region if segment.score is None else region | {"score": segment.score}
@@ -87,7 +87,12 @@ def _config(classes: tuple[str, ...]) -> str:
     ET.SubElement(view, "Header", value="Drag over the timeline where the action happens")
     ET.SubElement(view, "Video", name="video", value="$video", frameRate="$fps")
     labels = ET.SubElement(view, "TimelineLabels", name="actions", toName="video")
-    for i, label in enumerate(classes):
-        ET.SubElement(labels, "Label", value=one_line(label), background=hexadecimal(i))
+    for i, label in enumerate(dict.fromkeys(map(_shown, classes))):
+        ET.SubElement(labels, "Label", value=label, background=hexadecimal(i))
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
+
+
+def _shown(label: str) -> str:
+    """A label as the page can show it; an empty one could not be chosen."""
+    return one_line(label) or "(none)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 
 from wtal.errors import WtalError
@@ -88,20 +90,25 @@ def chosen(
     return found
 
 
-def inside(segments: Iterable[Segment], duration_s: float | None) -> tuple[Segment, ...]:
-    """Segments cut to [0, duration] and sorted by time; those outside are left out.
+def inside(segments: Iterable[Segment], duration_s: float | None) -> list[Segment]:
+    """Segments cut to [0, duration], in their order; those outside are left out.
 
     Example:
         >>> inside([Segment("x", -1.0, 2.0, None), Segment("x", 5.0, 6.0, None)], 4.0)
-        (Segment(label='x', start_s=0.0, end_s=2.0, score=None),)
+        [Segment(label='x', start_s=0.0, end_s=2.0, score=None)]
     """
-    end_s = float("inf") if duration_s is None else duration_s
-    cut = [
+    end_s = math.inf if duration_s is None else duration_s
+    return [
         s._replace(start_s=max(0.0, s.start_s), end_s=min(s.end_s, end_s))
         for s in segments
         if s.end_s >= 0 and s.start_s < end_s
     ]
-    return tuple(sorted(cut, key=lambda s: (s.start_s, s.end_s, s.label, -(s.score or 0.0))))
+
+
+def in_time(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Sorted by start, end and label, the best first where those are equal."""
+    key = attrgetter("start_s", "end_s", "label")
+    return tuple(sorted(segments, key=lambda s: (key(s), -(s.score or 0.0))))
 
 
 def lengths(annotations: Annotations | None) -> Mapping[str, float]:

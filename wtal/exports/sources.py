@@ -10,6 +10,7 @@ from pathlib import Path
 from wtal.errors import WtalError
 from wtal_features import FeatureError
 from wtal_features.extraction.listing import VideoFile, list_videos
+from wtal_features.video.container import load_av
 from wtal_features.video.cutting import Cutter, Header
 
 
@@ -41,8 +42,9 @@ def find(
 
     Raises:
         WtalError: Not one of them is there.
-        FeatureError: There are no videos in the folder.
+        FeatureError: There are no videos in the folder, or PyAV is not installed.
     """
+    load_av()  # missing, it would be missed once per video
     listing = list_videos(folder)
     by_id = {file.video: file for file in listing.videos}
     twice = {fault.where: f"{fault.message} {fault.cure}" for fault in listing.faults}

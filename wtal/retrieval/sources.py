@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ class Source:
         dim: D of the rows.
         encoder: that made them; None if not said.
         read: name -> (T, D) float32, or FeatureError.
+        length: name -> T, or FeatureError.
+        subsets: name -> the subset that the manifest names, or None.
     """
 
     where: str
@@ -36,6 +38,8 @@ class Source:
     dim: int
     encoder: str | None
     read: Callable[[str], Rows]
+    length: Callable[[str], int]
+    subsets: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,10 @@ def _of_stores(query: FeatureStore, gallery: FeatureStore | None) -> Sources:
 
 
 def _of_store(store: FeatureStore) -> Source:
-    return Source(str(store.root), store.videos, store.dim, store.manifest.encoder, store.read)
+    return Source(
+        *(str(store.root), store.videos, store.dim, store.manifest.encoder),
+        *(store.read, store.length, manifest_subsets(store)),
+    )
 
 
 def _of_file(path: Path) -> Source:
@@ -108,7 +115,7 @@ def _of_file(path: Path) -> Source:
         rows: Rows = array.astype(np.float32, copy=False)
         return rows
 
-    return Source(str(path), (path.stem,), shape[1], None, read)
+    return Source(str(path), (path.stem,), shape[1], None, read, lambda _: shape[0])
 
 
 def _of_subset(source: Source, store: FeatureStore, words: Words) -> Source:
@@ -116,8 +123,9 @@ def _of_subset(source: Source, store: FeatureStore, words: Words) -> Source:
     if words.tags is not None or words.annotations is not None:
         labels = read_labels(words.tags, words.annotations)
     else:
-        subsets = manifest_subsets(store)
-        labels = Labels(dict.fromkeys(subsets, ()), subsets, str(store.manifest.path))
+        labels = Labels(
+            dict.fromkeys(source.subsets, ()), source.subsets, str(store.manifest.path)
+        )
     return replace(source, videos=tuple(videos_of(labels, words.subset)))
 
 

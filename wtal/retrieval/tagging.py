@@ -150,7 +150,9 @@ def check_labels(tags: Tags, sources: Sources, words: Words) -> None:
         )
 
 
-def suggest_tags(loaded: Loaded, tags: Tags, words: Words, progress: Progress) -> Suggested:
+def suggest_tags(
+    loaded: Loaded, sources: Sources, tags: Tags, words: Words, progress: Progress
+) -> Suggested:
     """Ask the neighbours.
 
     Raises:
@@ -158,62 +160,39 @@ def suggest_tags(loaded: Loaded, tags: Tags, words: Words, progress: Progress) -
     """
     given = people_gave(tags)
     allowed, subset = voters_of(given)
-    gallery = loaded.gallery
-    places = [place for place, name in enumerate(gallery.names) if name in allowed]
-    if not places:
+    gallery, queries = loaded.gallery, loaded.queries
+    voters = [place for place, name in enumerate(gallery.names) if name in allowed]
+    if not voters:
         raise WtalError("None of the tagged videos can be read; there is nothing to vote.")
-    voters = taken(gallery, places)
-    classes = sorted({label for name in voters.names for label in given.labels[name]})
+    labels = [given.labels[gallery.names[place]] for place in voters]
+    classes = sorted({label for some in labels for label in some})
     labels_VC = torch.tensor(
-        [[label in given.labels[name] for label in classes] for name in voters.names],
-        device=gallery.pooled_VD.device,
+        [[label in some for label in classes] for some in labels], device=gallery.pooled_VD.device
     )
-    open_ = [p for p, name in enumerate(loaded.queries.names) if untagged(tags, given, name)]
-    found: dict[str, list[Suggestion]] = {}
-    total = len(voters.names) + len(open_)
-    if open_:
+    asking = [p for p, name in enumerate(queries.names) if untagged(tags, given, name)]
+    total, found = len(voters) + len(asking), []
+    if asking:
         near = neighbours(
-            *(taken(loaded.queries, open_), voters, words.kind, words.top),
+            *(queries, gallery, words.kind, words.top),
             exclude_self=False,
             progress=lambda done, _: progress(done, total),
+            asking=asking,
+            among=voters,
         )
-        names = (loaded.queries.names[place] for place in open_)
         least = min(CONFIDENCE, words.confidence)
-        found = dict(
-            zip(names, suggest(near, labels_VC, classes, min_confidence=least), strict=True)
-        )
-    bins = _bins(*(voters, labels_VC, words), lambda done, _: progress(len(open_) + done, total))
-    merged = _merged(tags, given, found, words.confidence, subset)
-    return Suggested(merged, found, words.confidence, len(voters.names), subset, bins)
-
-
-def _bins(
-    voters: Described, labels_VC: Tensor, words: Words, progress: Progress
-) -> list[Reliability]:
+        found = suggest(near, labels_VC, classes, min_confidence=least)
     near = neighbours(
-        *(voters, voters, words.kind, words.top), exclude_self=True, progress=progress
+        *(gallery, gallery, words.kind, words.top),
+        exclude_self=True,
+        progress=lambda done, _: progress(len(asking) + done, total),
+        asking=voters,
+        among=voters,
     )
-    return reliability(shares(near, labels_VC), labels_VC, bins=BINS)
-
-
-def _merged(
-    tags: Tags, given: Tags, found: dict[str, list[Suggestion]], sure: float, subset: str | None
-) -> Tags:
-    """All tags, with new suggestions in place of earlier ones.
-
-    A video that was not listed joins the subset that votes. One that had only suggestions and has
-    none now is left out: an empty label would say that nothing happens in it.
-    """
-    labels, subsets = dict(tags.labels), dict(tags.subsets)
-    confidences = {pair: c for pair, c in tags.confidences.items() if pair[0] not in found}
-    for video, suggestions in found.items():
-        kept = [one for one in suggestions if one.confidence >= sure]
-        if kept:
-            labels[video] = tuple(sorted(one.label for one in kept))
-            confidences |= {(video, one.label): round(one.confidence, 4) for one in kept}
-            if subset is not None:
-                subsets.setdefault(video, subset)
-        elif labels.get(video) and not given.labels[video]:
-            del labels[video]
-            subsets.pop(video, None)
-    return Tags(labels, subsets, (), confidences)
+    bins = reliability(shares(near, labels_VC), labels_VC, bins=BINS)
+    names = [queries.names[place] for place in asking]
+    voting = [sources.gallery.subsets.get(gallery.names[place]) for place in voters]
+    homes = homes_of(names, sources.queries.subsets, voting, subset)
+    if subset is None:  # a line without a subset would be trained on
+        found = [[] if name in homes.apart else some for name, some in zip(names, found, strict=True)]
+    suggestions = dict(zip(names, found, strict=True))
+    return Suggested(tags, given, suggestions, words.confidence, len(voters), homes, bins)

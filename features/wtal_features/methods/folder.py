@@ -102,7 +102,11 @@ def open_folder(folder: Path, identity: Mapping[str, Any]) -> None:
             code="damaged",
         )
     earlier = read_json(config)
-    changed = differences(earlier if isinstance(earlier, dict) else {}, identity)
+    _refuse(folder, differences(earlier if isinstance(earlier, dict) else {}, identity))
+
+
+def _refuse(folder: Path, changed: list[str]) -> None:
+    """Name what a run differs in."""
     if changed:
         names = ", ".join(name.removeprefix("config.") for name in changed[:5])
         raise FeatureError(
@@ -110,6 +114,28 @@ def open_folder(folder: Path, identity: Mapping[str, Any]) -> None:
             "Go on with the same, or choose another --out.",
             code="resume",
         )
+
+
+def refuse_other(out: Path, method: str, config: Mapping[str, Any], seed: int) -> None:
+    """Refuse to go on with a run of other settings, before hours of decoding.
+
+    Args:
+        out: The file that the run makes.
+        method: Its name.
+        config: Of the method, as JSON values; `run` does not count.
+        seed: Of the run.
+
+    Raises:
+        FeatureError: As `open_folder`, which looks at the data, too.
+    """
+    folder = folder_of(out)
+    if not (folder / STATE).exists() or not (folder / CONFIG).exists():
+        return
+    earlier = read_json(folder / CONFIG)
+    known = earlier if isinstance(earlier, dict) else {}
+    own = {name: value for name, value in config.items() if name != "run"}
+    ours = {"method": method, "config": json.loads(json.dumps(own)), "seed": seed}
+    _refuse(folder, differences({name: known.get(name) for name in ours}, ours))
 
 
 def save_state(folder: Path, saved: Saved) -> None:

@@ -28,7 +28,11 @@ from wtal_features.video.wire import Message
 _BEAT_S = 1.0
 # Encoders at work at once; more pieces that overlap are cut in further passes over the video.
 MOST_OPEN = 4
-_OPTIONS = {"preset": "veryfast", "crf": "18", "threads": "1"}
+# Without B-frames the last packet is the frame that is shown last, and its length counts.
+_OPTIONS = {"preset": "veryfast", "crf": "18", "bf": "0", "threads": "1"}
+# A frame belongs to a piece that it overlaps by more than this: seconds are rounded, by Matroska to
+# milliseconds.
+_ROUNDED_S = Fraction(2, 1000)
 _TICK = Fraction(1, 90_000)  # of the time stamps of a piece, in seconds
 
 
@@ -133,6 +137,14 @@ def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fra
                 return
         if held is not None:
             yield held, reader.end
+        header_s = video.facts.duration_s or video.facts.container_s or 0.0
+        # Matroska does not say how many frames there are, so nothing else tells of the missing.
+        if until_s > reader.end and header_s > 1.05 * float(reader.end) + 1.0:
+            raise FeatureError(
+                f"{path} ends after {float(reader.end):.1f} s; its header says {header_s:.1f} s.",
+                "It is cut short; copy it again.",
+                code="cut-short",
+            )
 
 
 def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> None:
@@ -140,13 +152,13 @@ def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> Non
     until_s = max(request.pieces[i].end_s for i in numbers)
     with ExitStack() as stack:
         for decoded, leaves in shown(request.path, until_s, reply):
-            while waiting and request.pieces[waiting[0]].start_s < leaves:
+            while waiting and request.pieces[waiting[0]].start_s + _ROUNDED_S < leaves:
                 i = waiting.pop(0)
                 opened[i] = _Writer(request.pieces[i].out)
                 stack.push(opened[i].give_up)
             for i, writer in list(opened.items()):
                 writer.add(decoded, leaves)
-                if request.pieces[i].end_s <= leaves:
+                if request.pieces[i].end_s - _ROUNDED_S <= leaves:
                     opened.pop(i).close()
                     reply({"kind": "piece", "index": i}, None)
         for i, writer in opened.items():  # they reach beyond the end
@@ -184,7 +196,7 @@ class _Writer:
             raise _not_encoded(self._out, error) from error
 
     def _mux(self, packets: Sequence[Any]) -> None:
-        """Write packets with their lengths: nothing else tells a player how long the last one is."""
+        """Write packets with their lengths, else nothing tells how long the last frame is shown."""
         for packet in packets:
             packet.duration = self._ticks.pop(packet.pts)
         self._container.mux(packets)
@@ -248,7 +260,7 @@ def _take_stills(request: CutRequest, reply: Send) -> None:
 
     for decoded, leaves in shown(request.path, max(request.stills), reply):
         latest = decoded
-        while waiting and request.stills[waiting[0]] < leaves:
+        while waiting and request.stills[waiting[0]] + _ROUNDED_S < leaves:
             send()
     while waiting:  # beyond the end: the last frame
         send()
