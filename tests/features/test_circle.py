@@ -1,4 +1,4 @@
-"""Circle loss: closed forms, gradients, an independent implementation, and the released defect."""
+"""Circle loss, and InfoNCE against a bank: closed forms, gradients, the released defect."""
 
 import math
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wtal_features.contrast.circle import circle_loss
+from wtal_features.contrast.infonce import infonce, queue_logits
 
 S = torch.tensor([[0.5, 0.3, -0.4]], dtype=torch.float64)
 
@@ -81,6 +82,27 @@ def test_it_agrees_with_pytorch_metric_learning() -> None:
     assert circle_loss(similarities).item() == pytest.approx(
         torch.stack(expected).mean().item(), rel=1e-6
     )
+
+
+def test_infonce_against_a_bank_agrees_with_pytorch_metric_learning() -> None:
+    from pytorch_metric_learning.losses import NTXentLoss
+
+    generator = torch.Generator().manual_seed(0)
+    anchors, pairs, bank = (
+        F.normalize(torch.randn(rows, 8, generator=generator, dtype=torch.float64), dim=1)
+        for rows in (6, 6, 20)
+    )
+    theirs = [
+        NTXentLoss(temperature=0.07)(
+            *(anchors[row : row + 1], torch.tensor([0])),
+            ref_emb=torch.cat([pairs[row : row + 1], bank]),
+            ref_labels=torch.arange(21),
+        )
+        for row in range(6)
+    ]
+    ours = infonce(queue_logits(anchors, pairs, bank.T))
+    assert ours.item() == pytest.approx(torch.stack(theirs).mean().item(), rel=1e-6)
+    assert infonce(S / 0.07).item() == pytest.approx(0.055846, abs=1e-6)  # by hand, of one row
 
 
 def test_what_is_left_out_counts_neither_way() -> None:

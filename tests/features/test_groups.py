@@ -68,6 +68,17 @@ def test_each_pair_above_the_threshold_comes_once(
     assert found == list(near_duplicates(videos, kind, threshold, memory_mb=memory_mb))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_fetched_together_not_one_by_one(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fetch waits for a GPU."""
+    fetched: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: fetched.append(tensor) or 0.0)
+    assert len(list(near_duplicates(described(ragged()), kind, -2))) > 1
+    assert not fetched
+
+
 def test_a_part_is_found_in_the_whole_by_chamfer() -> None:
     (_, rows), (_, other) = ragged((20, 9), seed=5)
     videos = described([("whole", rows), ("other", other), ("part", rows[3:9])])

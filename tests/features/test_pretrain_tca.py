@@ -25,6 +25,7 @@ from wtal_features.methods.tca import (
     LossConfig,
     TCAConfig,
     TransformerConfig,
+    facing,
     tca_stages,
 )
 from wtal_features.retrieval.context import load_context
@@ -75,6 +76,56 @@ def test_a_list_pairs_both_ways_and_joins_what_it_joins(tmp_path: Path) -> None:
     assert relations.usable == {0, 1, 2}
     assert draws(relations, 0) == ({1}, {3, 4})  # c belongs to a by way of b
     assert draws(relations, 1) == ({0, 2}, {3, 4})
+
+
+def test_names_of_a_list_that_are_no_videos_are_kept_to_be_said(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("a,b\nelsewhere,a\nb,nowhere\n")
+    wanted = PairConfig(list=str(tmp_path / "pairs.csv"))
+    assert relate(list("abc"), wanted, {}).absent == ("elsewhere", "nowhere")
+
+
+def test_a_name_like_a_copys_is_a_video_of_its_own_where_its_original_is_not_there() -> None:
+    relations = relate(["MOVIE~1", "MOVIE~2", "c"], PairConfig(), {})
+    assert relations.usable == {0, 1, 2}
+    assert draws(relations, 0) == ({0}, {1, 2})
+
+
+def test_another_pair_or_tag_has_another_digest(tmp_path: Path) -> None:
+    tags = PairConfig(sources=("tags",))
+    labels = {"a": (0,), "b": (0,), "c": (1,)}
+    digests = {
+        relate(list("abc"), tags, labels).digest,
+        relate(list("abc"), tags, {**labels, "c": ()}).digest,  # c is a stranger alone
+        relate(list("abc"), PairConfig(), labels).digest,
+        relate(list("abd"), PairConfig(), labels).digest,
+    }
+    assert len(digests) == 4
+    assert relate(list("abc"), tags, labels).digest in digests
+
+
+def test_usable_videos_are_those_that_brute_force_finds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        drawn = torch.randint(4, (6, 2), generator=generator).tolist()
+        labels = {
+            name: tuple({c for c in row if c < 3})
+            for name, row in zip("abcdef", drawn, strict=True)
+        }
+        try:
+            relations = relate(list("abcdef"), PairConfig(sources=("tags",)), labels)
+        except FeatureError:
+            continue
+        by_hand = {v for v in relations.pools["tags"] if not bool(relations.related(v).all())}
+        assert relations.usable == by_hand
+
+
+def test_of_long_videos_the_piece_of_the_pair_lies_where_it_is_most_like_the_anchor() -> None:
+    rows = torch.eye(100)
+    found = facing(rows, rows[70:76], 10)
+    assert torch.equal(found, rows[67:77])
+    assert torch.equal(facing(rows, rows[:2], 10), rows[:10])
+    assert torch.equal(facing(rows, rows[98:], 10), rows[90:])
+    assert torch.equal(facing(rows[:4], rows[70:76], 10), rows[:4])
 
 
 def test_several_sources_take_turns() -> None:

@@ -100,6 +100,9 @@ def test_a_stopped_run_goes_on_and_another_one_is_refused(store: Path, tmp_path:
         (("-o", "loss.kind=infonce", "-o", "loss.margin=.1"), "does nothing with loss.kind"),
         (("-o", "frames.encoder=null", "-o", "frames.copies=-1"), "copies is -1"),
         (("-o", "frames.encoder=resnet50"), "it holds features already"),
+        (("-o", "frames.pixels.flip_p=1"), "-o frames.pixels means nothing"),
+        (("-o", "pairs.sources=[tags]", "-o", "pairs.noise=1"), "does nothing with pairs of tags"),
+        (("-o", "pairs.sources=[tme]"), "a list of 'time' or 'copies' or 'tags' or 'list'"),
         (("--fps", "2"), "--fps means nothing"),
         (("--motion", "mv"), "--motion means nothing for tca, which sees colour alone"),
         (("-o", "pairs.list=none.csv"), "none.csv"),
@@ -113,6 +116,25 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 ) -> None:
     assert sentence in refused(store, "--out", tmp_path / "tca.safetensors", *SMALL, *words)
     assert not (tmp_path / "tca.safetensors").exists()
+
+
+def test_altered_copies_and_absent_pairs_are_said(store: Path, tmp_path: Path) -> None:
+    np.save(store / "v0~1.npy", np.load(store / "v0.npy"))
+    np.save(store / "w~1.npy", np.load(store / "v1.npy"))
+    said = pretrain(store, "--out", tmp_path / "a.safetensors", *SMALL, "--keep-going")
+    assert "1 videos are taken for altered copies of 1: v0~1." in said
+    (tmp_path / "pairs.csv").write_text("v0,v1\nv2,x\n")
+    words = (store, "--out", tmp_path / "b.safetensors", *SMALL, "--keep-going")
+    said = pretrain(*words, "-o", f"pairs.list={tmp_path / 'pairs.csv'}")
+    assert "names 1 that are no videos here: x." in said
+
+
+def test_files_of_a_yaml_file_are_looked_for_beside_it(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "pairs.csv").write_text("v0,v1\nv2,v3\n")
+    (tmp_path / "configs" / "tca.yaml").write_text("pairs:\n  list: pairs.csv\n")
+    words = (store, "--out", tmp_path / "a.safetensors", *SMALL, "--keep-going")
+    assert "videos: 4" in pretrain(*words, "--config", tmp_path / "configs" / "tca.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +168,12 @@ def test_videos_are_described_with_altered_copies_and_the_rows_serve_again(
     assert "videos: 5" in said
     rows = open_store(tmp_path / "tca.run" / "rows")
     assert set(rows.videos) == {f"v{i}{copy}" for i in range(5) for copy in ("", "~1", "~2")}
+    several = ("-o", "frames.copies=4", "--resume")
+    other = refused(
+        videos, "--out", out, *encoder, *words[:4], "-o", "whitening.dim=16", *SMALL, *several
+    )
+    assert "was begun with another frames.copies" in other
+    assert len(open_store(tmp_path / "tca.run" / "rows").videos) == 15  # nothing was made for it
     model = load_context(out)
     model.check(rows.dim, rows.manifest.encoder, "rows")
     assert model.refine(rows.read("v0")).shape == (4, 16)

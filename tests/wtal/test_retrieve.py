@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.synthetic import make_store
 from wtal.cli import app
-from wtal.retrieval import ranking
+from wtal.retrieval import searching
 from wtal_features import Tags, open_store, read_tags, write_tags
 from wtal_features.retrieval.aggregator import TCA
 from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
@@ -111,7 +111,7 @@ def test_queries_ranked_in_parts_are_ranked_the_same(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wtal(store, "--out", tmp_path / "whole.json")
-    monkeypatch.setattr(ranking, "PART", 5)
+    monkeypatch.setattr(searching, "PART", 5)
     wtal(store, "--out", tmp_path / "parts.json")
     assert results_of(tmp_path / "parts.json") == results_of(tmp_path / "whole.json")
 

@@ -1,8 +1,9 @@
 """`wtal retrieve`: ranked neighbours, near-duplicates, and tags suggested by neighbours.
 
 Reading order: `words.py` is what was asked for; `sources.py` finds the videos and `loading.py`
-reads and describes them; `ranking.py` ranks, shows and writes; `duplicates.py` and `tagging.py` use
-the same similarities; `command.py` does it all.
+reads and describes them; `searching.py` finds the nearest, `ranking.py` shows and writes them,
+`scoring.py` compares with a truth; `duplicates.py` and `tagging.py` use the same similarities;
+`command.py` does it all.
 """
 
 from wtal.retrieval.command import run

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wtal.retrieval.loading import Loaded, joined
+from wtal.retrieval.loading import Loaded, Progress, joined
 from wtal.retrieval.ranking import write_csv
 from wtal.retrieval.sources import Sources
 from wtal_features.retrieval.groups import groups, near_duplicates
@@ -50,10 +50,13 @@ class Duplicates:
         write_csv(path, ("group", "video", "most alike", "similarity"), self.rows)
 
 
-def find_duplicates(loaded: Loaded, sources: Sources, kind: Kind, least: float) -> Duplicates:
+def find_duplicates(
+    loaded: Loaded, sources: Sources, kind: Kind, least: float, progress: Progress
+) -> Duplicates:
     """Among all videos; of two stores, in and between both, under names that say of which.
 
     Chamfer has a direction; the larger of both counts, so that a piece is a duplicate of the whole.
+    Progress is told of every pair that is found, of a total that nobody knows.
     """
     videos = loaded.gallery
     if not loaded.same:
@@ -63,6 +66,7 @@ def find_duplicates(loaded: Loaded, sources: Sources, kind: Kind, least: float) 
     pairs = []
     for i, j, value in near_duplicates(videos, kind, least):
         pairs.append((i, j))
+        progress(len(pairs), 0)
         for own, partner in ((i, j), (j, i)):
             found = -value, videos.names[partner]
             best[own] = min(best.get(own, found), found)

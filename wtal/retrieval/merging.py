@@ -50,9 +50,7 @@ def homes_of(
     return Homes(subset, apart)
 
 
-def merged(
-    tags: Tags, given: Tags, kept: Mapping[str, Sequence[Suggestion]], homes: Homes
-) -> Tags:
+def merged(tags: Tags, given: Tags, kept: Mapping[str, Sequence[Suggestion]], homes: Homes) -> Tags:
     """All tags, with new suggestions in place of earlier ones.
 
     One that had only suggestions and has none now is left out: an empty label would say that

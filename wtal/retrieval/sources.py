@@ -123,9 +123,7 @@ def _of_subset(source: Source, store: FeatureStore, words: Words) -> Source:
     if words.tags is not None or words.annotations is not None:
         labels = read_labels(words.tags, words.annotations)
     else:
-        labels = Labels(
-            dict.fromkeys(source.subsets, ()), source.subsets, str(store.manifest.path)
-        )
+        labels = Labels(dict.fromkeys(source.subsets, ()), source.subsets, str(store.manifest.path))
     return replace(source, videos=tuple(videos_of(labels, words.subset)))
 
 

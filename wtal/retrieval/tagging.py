@@ -10,23 +10,22 @@ Shapes: Q untagged videos, V videos that vote, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from wtal.data import TRAIN_NAMES, select_subset
 from wtal.errors import WtalError
 from wtal.inputs import read_labels
 from wtal.notices import some
-from wtal.retrieval.loading import Loaded, Progress, taken
-from wtal.retrieval.ranking import neighbours
+from wtal.retrieval.loading import Loaded, Progress
+from wtal.retrieval.merging import Homes, homes_of, merged
+from wtal.retrieval.searching import neighbours
 from wtal.retrieval.sources import Sources
 from wtal.retrieval.words import Words
 from wtal_features import Tags, read_tags, write_tags
-from wtal_features.retrieval.similarity import Described
 from wtal_features.retrieval.suggestions import (
     CONFIDENCE,
     Reliability,
@@ -45,24 +44,27 @@ class Suggested:
     """Suggestions, and how far they can be trusted.
 
     Args:
-        tags: those of people and the suggestions that are sure enough.
+        listed: all tags that there were.
+        given: those of people.
         untagged: video -> its suggestions of at least `CONFIDENCE`, the surest first.
         sure: confidence from which they are among the tags.
         voters: how many videos had a vote.
-        subset: theirs; None where no subset is named.
+        homes: their subset, and videos of others.
         bins: how often suggestions of about one confidence are right, on the voters.
     """
 
-    tags: Tags
+    listed: Tags
+    given: Tags
     untagged: dict[str, list[Suggestion]]
     sure: float
     voters: int
-    subset: str | None
+    homes: Homes
     bins: Sequence[Reliability]
 
     def lines(self, *, every: bool) -> Iterator[str]:
         """How good they are where the tags are known, and the first of them, or all."""
-        of = f" of {self.subset}" if self.subset is not None else ""
+        subset = self.homes.subset
+        of = f" of {subset}" if subset is not None else ""
         yield f"tags of {self.voters} videos{of} vote; each of them, were it untagged, would get:"
         yield "  confidence   suggestions   right"
         for one in self.bins:
@@ -74,18 +76,31 @@ class Suggested:
             f"{count} tags for {len(sure)} of {len(self.untagged)} untagged videos, "
             f"from --sure {self.sure:g} on"
         )
+        yield from self._joining(sure)
         for video, found in list(sure.items())[: None if every else SHOWN]:
             listed = ", ".join(f"{one.label} {one.confidence:.2f}" for one in self._kept(found))
             yield f"  {video}: {listed}"
         if len(sure) > SHOWN and not every:
             yield f"  and {len(sure) - SHOWN} more; -v shows all."
 
+    def _joining(self, sure: Iterable[str]) -> Iterator[str]:
+        subset, apart = self.homes.subset, self.homes.apart
+        new = [video for video in sure if video not in self.listed.labels]
+        joining = [video for video in new if video not in apart]
+        if joining:
+            yield f"  {len(joining)} of them had no line and join {subset or 'the tagged ones'}"
+        if subset is None and apart:
+            yield f"  {len(apart)} get none: the manifest counts them among other subsets"
+        elif len(joining) < len(new):
+            yield f"  {len(new) - len(joining)} had none and keep the subset of the manifest"
+
     def _kept(self, found: Sequence[Suggestion]) -> list[Suggestion]:
         return [one for one in found if one.confidence >= self.sure]
 
     def write(self, path: Path) -> None:
         """As CSV: video,label, subset where one is named, and confidence."""
-        write_tags(path, self.tags)
+        kept = {video: self._kept(found) for video, found in self.untagged.items()}
+        write_tags(path, merged(self.listed, self.given, kept, self.homes))
 
 
 def tags_of(words: Words) -> Tags:
@@ -193,6 +208,8 @@ def suggest_tags(
     voting = [sources.gallery.subsets.get(gallery.names[place]) for place in voters]
     homes = homes_of(names, sources.queries.subsets, voting, subset)
     if subset is None:  # a line without a subset would be trained on
-        found = [[] if name in homes.apart else some for name, some in zip(names, found, strict=True)]
+        found = [
+            [] if name in homes.apart else some for name, some in zip(names, found, strict=True)
+        ]
     suggestions = dict(zip(names, found, strict=True))
     return Suggested(tags, given, suggestions, words.confidence, len(voters), homes, bins)

@@ -9,17 +9,20 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wtal_eval.faults import Faults, shown
 from wtal_eval.json_files import read_members
 from wtal_eval.retrieval.trees import Source
 from wtal_eval.rows import Codes, number
-from wtal_eval.segments import Floats, Ints
+from wtal_eval.segments import Ints
 
+Similarities: TypeAlias = NDArray[np.floating[Any]]
 _EXPECTED = "an object {video: similarity} or a list of [video, similarity]"
 
 
@@ -44,6 +47,9 @@ def read_rankings(source: Source) -> Rankings:
     Either may be the member `results` of an object, as `wtal retrieve` writes it; the other
     members are then ignored. The order of a list means nothing.
 
+    In memory, `{"videos": [V names], "results": {query: (V,) array of similarities}}` does without
+    an object per pair. Arrays are not copied, and compared in their own precision.
+
     Args:
         source: a JSON file, or the object.
 
@@ -55,6 +61,7 @@ def read_rankings(source: Source) -> Rankings:
         outer: Mapping[str, Any] = source
         if "results" in source:
             outer = {"results": None}
+            reader.named = source.get("videos")
             reader.add_all(source["results"])
     else:
         reader = _Reader(os.fspath(source))
@@ -71,7 +78,8 @@ class _Reader:
         self.source = source
         self.faults = Faults(source)
         self.codes = Codes()
-        self.columns: dict[str, tuple[Ints, Floats]] = {}
+        self.columns: dict[str, tuple[Ints, Similarities]] = {}
+        self.named: Any = None  # videos that the arrays are about
 
     def add_all(self, rankings: Any) -> None:
         if not isinstance(rankings, Mapping):
@@ -87,6 +95,8 @@ class _Reader:
             self.faults.add("", "a query", query, "a name")
         elif isinstance(ranking, Mapping):
             self._add_columns(query, list(ranking), list(ranking.values()), where)
+        elif isinstance(ranking, np.ndarray):
+            self._add_array(query, ranking, where)
         elif isinstance(ranking, list | tuple):
             broken = next((i for i, row in enumerate(ranking) if not _is_pair(row)), None)
             if broken is not None:
@@ -96,6 +106,26 @@ class _Reader:
             self._add_columns(query, [r[0] for r in ranking], [r[1] for r in ranking], where)
         else:
             self.faults.add(where, "its ranking", ranking, _EXPECTED)
+
+    def _add_array(self, query: str, similarity_V: NDArray[Any], where: str) -> None:
+        codes = self._named_codes
+        if codes is None:
+            expected = "each once, where similarities are an array"
+            self.faults.add("", "'videos'", self.named, f"a list of names, {expected}")
+        elif similarity_V.dtype.kind != "f" or similarity_V.shape != codes.shape:
+            found = f"{similarity_V.dtype} {similarity_V.shape}"
+            self.faults.add(where, "its array", found, f"floats ({len(codes)},)")
+        elif not np.isfinite(similarity_V).all():
+            self.faults.add_sentence(f"{where} has a similarity that is no finite number")
+        else:
+            self.columns[query] = codes, similarity_V
+
+    @cached_property
+    def _named_codes(self) -> Ints | None:
+        names = list(self.named) if isinstance(self.named, list | tuple) else []
+        if not names or not _plain(names, []):
+            return None
+        return np.fromiter(map(self.codes.__getitem__, names), np.int64, len(names))
 
     def _add_columns(
         self, query: str, videos: list[Any], similarities: list[Any], where: str
@@ -163,7 +193,7 @@ def _plain(videos: list[Any], similarities: list[Any]) -> bool:
     )
 
 
-def _best_first(code_N: Ints, similarity_N: Floats) -> Ints:
+def _best_first(code_N: Ints, similarity_N: Similarities) -> Ints:
     """Codes by descending similarity, of equal ones the smaller code first."""
     order: Ints = code_N[np.lexsort((code_N, -similarity_N))]
     return order

@@ -33,9 +33,11 @@ def check_heads(dim: int, heads: int) -> None:
         FeatureError: If d is no multiple of h.
     """
     if dim % heads:
+        fewer = f"Take fewer heads: {dim}, or a number that divides it."
+        whiten = f"Take other heads, or whiten to {dim // heads * heads} dimensions."
         raise FeatureError(
             f"{dim} dimensions cannot be shared by {heads} heads of attention.",
-            f"Take other heads, or whiten to {max(heads, dim // heads * heads)} dimensions.",
+            fewer if dim < heads else whiten,
             code="option",
         )
 

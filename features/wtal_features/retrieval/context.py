@@ -26,13 +26,15 @@ from wtal_features.checkpoints.reading import read_tensors
 from wtal_features.checkpoints.report import load_mapped
 from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
-from wtal_features.retrieval.aggregator import HEADS, TCA
+from wtal_features.retrieval.aggregator import HEADS, TCA, check_heads
 from wtal_features.retrieval.whitening import Whitening
 
 Rows = npt.NDArray[np.float32]
 
 _ENTRY = "wtal.context"
 _LAYERS, _WHITENING = "transformer_encoder.layers.", "whitening."
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_CURE = "It is no file of wtal pretrain tca, or it is damaged; take it from its source again."
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,9 @@ class ContextModel:
         return self.about.encoder
 
     def to(self, device: torch.device | str) -> ContextModel:
-        """Move the network; the object stays the same."""
+        """Move network and whitening; the object stays the same."""
         self.network.to(device)
+        self.whitening = None if self.whitening is None else self.whitening.to(device)
         return self
 
     def check(self, dim: int, encoder: str | None, where: str) -> None:
@@ -119,8 +122,10 @@ class ContextModel:
             (T, d) float32, not of length one; `pooled` of it is TCA_c, its unit rows are TCA_f.
         """
         device = next(self.network.parameters()).device
+        # A copy: the array may be read-only, or run backwards.
+        given_TD = torch.from_numpy(np.array(rows_TD, np.float32, order="C"))
         with torch.inference_mode():
-            rows_Td = prepared(torch.from_numpy(rows_TD).to(device), self.whitening)
+            rows_Td = prepared(given_TD.to(device), self.whitening)
             refined: Rows = self.network(rows_Td[None])[0].cpu().numpy()
         return refined
 
@@ -163,22 +168,71 @@ def load_context(path: str | Path) -> ContextModel:
     Raises:
         FeatureError: If it is missing, damaged, or holds something else.
     """
-    tensors = read_tensors(path)
-    about = _about(path)
-    layers = {name.removeprefix(_LAYERS).partition(".")[0] for name in tensors if _LAYERS in name}
-    first = tensors.get(f"{_LAYERS}0.linear1.weight")
-    if first is None or first.ndim != 2:
+    tensors, about = read_tensors(path), _about(path)
+    own = _part(tensors, _LAYERS)
+    first = own.get(f"{_LAYERS}0.linear1.weight")
+    if first is None or first.ndim != 2 or not first.numel():
         raise FeatureError(
             f"{path} holds no context model: it has no tensor {_LAYERS}0.linear1.weight.",
             "Expected a file of wtal pretrain tca.",
             code="checkpoint",
         )
+    # What the file claims is compared with its tensors before any of it costs memory.
     hidden, dim = first.shape
-    network = TCA(dim, about.heads, hidden, len(layers), generator=torch.Generator())
-    own = {name: name for name in tensors if name.startswith(_LAYERS)}
-    left = {name: "not of the transformer" for name in tensors if name not in own}
-    load_mapped(network, tensors, own, left, str(path))
-    return ContextModel(network, _whitening(tensors, dim, path), about)
+    one = _shapes(dim, hidden)
+    layers = -(-len(own) // len(one))
+    _check(own, {f"{_LAYERS}{n}.{name}": one[name] for n in range(layers) for name in one}, path)
+    white = _whitening(tensors, dim, path)
+    try:
+        check_heads(dim, about.heads)
+    except FeatureError as error:
+        raise FeatureError(f"{path}: {error.problem}", _CURE, code="checkpoint") from error
+    network = TCA(dim, about.heads, hidden, layers, generator=torch.Generator())
+    load_mapped(network, own, {name: name for name in own}, {}, str(path))
+    return ContextModel(network, white, about)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so."""
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _shapes(dim: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """The twelve tensors of a layer."""
+    return {
+        "self_attn.in_proj_weight": (3 * dim, dim),
+        "self_attn.in_proj_bias": (3 * dim,),
+        "self_attn.out_proj.weight": (dim, dim),
+        "self_attn.out_proj.bias": (dim,),
+        "linear1.weight": (hidden, dim),
+        "linear1.bias": (hidden,),
+        "linear2.weight": (dim, hidden),
+        "linear2.bias": (dim,),
+        **{f"norm{n}.{name}": (dim,) for n in (1, 2) for name in ("weight", "bias")},
+    }
+
+
+def _check(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], path: str | Path
+) -> None:
+    """Refuse other names, shapes and types, and values that no computation survives."""
+    odd = sorted(tensors.keys() ^ shapes.keys())
+    if odd:
+        what = "an unexpected" if odd[0] in tensors else "no"
+        raise FeatureError(f"{path} has {what} tensor {odd[0]}.", _CURE, code="checkpoint")
+    for name, shape in shapes.items():
+        tensor, found = tensors[name], tuple(tensors[name].shape)
+        # One number repeated by a stride of 0 can claim any shape.
+        held = tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+        if found != shape or tensor.dtype not in _FLOATS or not held:
+            raise FeatureError(
+                f"{path}: {name} is {found} {str(tensor.dtype).removeprefix('torch.')}; expected "
+                f"{shape} floating-point numbers.",
+                _CURE,
+                code="checkpoint",
+            )
+        if not tensor.float().isfinite().all():
+            raise FeatureError(f"{path}: {name} holds NaN or infinity.", _CURE, code="checkpoint")
 
 
 def _about(path: str | Path) -> ContextAbout:
@@ -207,23 +261,18 @@ def _about(path: str | Path) -> ContextAbout:
 
 def _whitening(tensors: Mapping[str, Tensor], dim: int, path: str | Path) -> Whitening | None:
     """The whitening of a file, if it has one."""
-    parts = {
-        name.removeprefix(_WHITENING): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(_WHITENING)
-    }
+    parts = _part(tensors, _WHITENING)
     if not parts:
         return None
-    try:
-        white = Whitening(**parts)
-        fits = white.directions_nD.shape == (dim, len(white.mean_D))
-        fits = fits and white.values_n.shape == (dim,)
-    except TypeError:
-        fits = False
-    if not fits:
+    axes = parts.get(f"{_WHITENING}directions_nD")
+    D = max(1, axes.shape[-1]) if axes is not None and axes.ndim else 1
+    shapes = {"mean_D": (D,), "directions_nD": (dim, D), "values_n": (dim,)}
+    _check(parts, {_WHITENING + name: shape for name, shape in shapes.items()}, path)
+    white = Whitening(**{name: parts[_WHITENING + name].float() for name in shapes})
+    if not (white.values_n > 0).all():
         raise FeatureError(
-            f"{path}: its whitening does not fit its transformer of {dim} dimensions.",
-            "Take the file from its source again.",
+            f"{path}: {_WHITENING}values_n holds a number that is not above zero.",
+            _CURE,
             code="checkpoint",
         )
     return white

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from torch import Tensor
+
 from wtal_features.errors import FeatureError
 from wtal_features.retrieval.blocks import Budget
 from wtal_features.retrieval.similarity import Described, Kind, check_pair, pairs, similarities
@@ -84,8 +86,8 @@ def _by_strips(
 ) -> Iterator[tuple[int, int, float]]:
     for first, strip_qV in similarities(videos, videos, kind, memory_mb=memory_mb):
         later_qV = (strip_qV >= threshold).triu(first + 1)
-        for i, j in later_qV.nonzero().tolist():
-            yield first + i, j, strip_qV[i, j].item()
+        for i, j, value in _listed(strip_qV, later_qV):
+            yield first + i, j, value
 
 
 def _by_blocks(
@@ -96,6 +98,13 @@ def _by_blocks(
         enough_qg = values_qg >= threshold
         if first is second:
             enough_qg = enough_qg.triu(1)
-        for q, g in enough_qg.nonzero().tolist():
-            i, j = sorted((int(first.videos[q]), int(second.videos[g])))
-            yield i, j, values_qg[q, g].item()
+        queries, gallery = first.videos.tolist(), second.videos.tolist()
+        for q, g, value in _listed(values_qg, enough_qg):
+            i, j = sorted((queries[q], gallery[g]))
+            yield i, j, value
+
+
+def _listed(values_qg: Tensor, wanted_qg: Tensor) -> Iterator[tuple[int, int, float]]:
+    """Places and values; all are fetched at once, as each fetch waits for the device."""
+    q, g = wanted_qg.nonzero(as_tuple=True)
+    return zip(q.tolist(), g.tolist(), values_qg[q, g].tolist(), strict=True)

@@ -23,9 +23,13 @@ from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
 from wtal_features.layouts.npz import members
 from wtal_features.npy import check_float, check_size, read_header, shaped
+from wtal_features.retrieval.aggregator import HEADS
 
 # Smaller eigenvalues are noise that 1 / sqrt would blow up.
 _FLOOR = 1e-9
+# The same, as a share of the largest eigenvalue: rounding leaves less than 1e-12 of it in an axis
+# along which nothing varies; the last axis of real features (VGG, 384 of 384) has 3e-4.
+_SHARE = 1e-7
 # Ten times the directions of a square 3840 x 3840 in float64.
 _MAX_BYTES = 1 << 30
 
@@ -95,12 +99,11 @@ def fit_whitening(rows: Iterable[Tensor | NDArray[Any]], dim: int) -> Whitening:
         dim: n.
 
     Returns:
-        The whitening: on the rows, covariance(y) is the identity where no eigenvalue was below
-        1e-9, which it is then taken to be.
+        The whitening: on the rows, covariance(y) is the identity.
 
     Raises:
-        FeatureError: If `dim` is not in 1..D, there are not more than `dim` rows, the blocks
-            differ in D, or a value is not finite.
+        FeatureError: If `dim` is not in 1..D, the rows vary along fewer than `dim` axes (at most
+            one less than there are rows), the blocks differ in D, or a value is not finite.
     """
     count, mean_D, scatter_DD = _moments(rows)
     D = mean_D.shape[0]
@@ -116,11 +119,28 @@ def fit_whitening(rows: Iterable[Tensor | NDArray[Any]], dim: int) -> Whitening:
             code="few-rows",
         )
     values_D, vectors_DD = torch.linalg.eigh(scatter_DD / (count - 1))  # ascending
-    values_n = values_D.flip(0)[:dim].clamp(min=_FLOOR)
+    _check_axes(values_D, dim, count)
+    values_n = values_D.flip(0)[:dim]
     directions_nD = vectors_DD.flip(1)[:, :dim].T.contiguous()
     largest_n1 = directions_nD.gather(1, directions_nD.abs().argmax(1, keepdim=True))
     directions_nD = directions_nD * largest_n1.sign()
     return Whitening(mean_D.float(), directions_nD.float(), values_n.float())
+
+
+def _check_axes(values_D: Tensor, dim: int, count: int) -> None:
+    """Refuse axes of nothing but rounding: whitened, they would outweigh all others in new rows."""
+    axes = int((values_D > max(_FLOOR, _SHARE * values_D.max().item())).sum())
+    if axes >= dim:
+        return
+    # What the published heads can share, where there is so much.
+    fewer = axes // HEADS * HEADS or axes
+    ask = f", or ask for at most {axes} dimensions: whitening.dim={fewer}" if axes else ""
+    raise FeatureError(
+        f"PCA-whitening to {dim} dimensions was given {count} rows that vary along {axes} axes "
+        f"only; expected at least {dim}.",
+        f"Add videos that differ{ask}.",
+        code="few-rows",
+    )
 
 
 def _moments(rows: Iterable[Tensor | NDArray[Any]]) -> tuple[int, Tensor, Tensor]:
