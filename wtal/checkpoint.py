@@ -82,13 +82,17 @@ def load_state(path: Path) -> State:
     return State(step, parts["model"], parts["optimizer"], facts, parts["contrast"])
 
 
-def load_facts(path: Path) -> dict[str, Any]:
+def load_facts(path: Path, kind: str = "wtal.state") -> dict[str, Any]:
     """The remembered facts alone, without the tensors.
+
+    Args:
+        path: of a resumable moment, or of the weights.
+        kind: which of them; of the weights, `wtal.basnet`.
 
     Raises:
         WtalError: the file is missing or damaged.
     """
-    facts: dict[str, Any] = _read(path, "wtal.state", tensors=False)[1]["facts"]
+    facts: dict[str, Any] = _read(path, kind, tensors=False)[1]["facts"]
     return facts
 
 

@@ -341,9 +341,10 @@ def extract(
         typer.Option(
             "--encoder",
             metavar="[STREAM=]E",
-            help="A .safetensors file of ours; coclr:, coclr-flow:, cvrl:, cmd:, i3d: or i3d-flow: "
-            "and a file; hub: and a model; or a network such as s3d with random weights. "
-            "Twice, with rgb= and flow=: two streams.",
+            help="A .safetensors file of ours; coclr:, coclr-flow:, cvrl:, cmd:, i3d:, i3d-flow:, "
+            "resnet50: or efficientnet-lite0: and a file; efficientnet-lite0:installed; hub: and a "
+            "model; or a network such as s3d with random weights. Twice, with rgb= and flow=: two "
+            "streams.",
         ),
     ] = None,
     fps: Annotated[str, typer.Option("--fps", help="Frames per second of the grid.")] = "25",

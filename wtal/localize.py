@@ -142,9 +142,9 @@ class Localizer:
             overrides: `localize.max_detections=100` and the like, over the run's config.
 
         Raises:
-            WtalError: a file is missing, damaged, or not of this kind.
+            WtalError: a file is missing, damaged, not of this kind, or of another run.
         """
-        from wtal.checkpoint import load_network
+        from wtal.checkpoint import MODEL_FILE, load_facts, load_network
         from wtal.config import load_config
 
         run = Path(run)
@@ -156,8 +156,12 @@ class Localizer:
                 f"-o {fixed[0]}: training read it, so that it cannot change now; train another run."
             )
         config = load_config(run / "config.yaml", overrides)
-        network, classes = load_network(run / "model.safetensors", config.model)
+        network, classes = load_network(run / MODEL_FILE, config.model)
         features = replace(config.features, context_file=str(run / CONTEXT_FILE))
+        context = open_context(features, device)
+        if context is not None:
+            inputs = load_facts(run / MODEL_FILE, "wtal.basnet").get("inputs", {})
+            _check_context(context, inputs.get("context_model"), run)
         return cls(
             network.to(device).eval(),
             classes,
@@ -165,7 +169,7 @@ class Localizer:
             config.data,
             config.compat,
             config.loss.topk_ratio,
-            open_context(features, device),
+            context,
         )
 
     def rows(self, features_nD: FloatnD) -> FloatnD:
@@ -342,3 +346,12 @@ class Localizer:
                 yield video, fault
                 continue
             yield video, self.localize(features_nD, seconds_per_snippet=seconds)
+
+
+def _check_context(context: Context, trained: str | None, run: Path) -> None:
+    """Refuse a context that the network never saw; early runs (None) do not know theirs."""
+    if trained not in (None, context.model.digest()):
+        raise WtalError(
+            f"{run / CONTEXT_FILE} is not the context model that this run was trained with; "
+            "restore the file from a copy of the run, or train again."
+        )

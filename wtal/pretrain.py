@@ -267,9 +267,12 @@ def _row_plan(
     all_ = [video for video, original in copies.items() if original in wanted]
     rows, faults = tca_rows(config, store, all_, decoding if rank_and_size()[0] == 0 else _silent)
     plan = plan_of(words.method, config, rows, rows.videos, numbers)
-    say_pairs(config, rows.videos, say)
+    say_pairs(config, rows.videos, len(names) - len(chosen), say)
     readable = sum(video in rows.about for video in chosen)
-    return plan, skipped + faults, missing, readable - len(plan.used)
+    strangers = readable - len(plan.used)
+    if strangers:
+        say(f"{strangers} videos are in no pair: they serve as strangers.")
+    return plan, skipped + faults, missing, 0
 
 
 def _silent(done: int, total: int) -> None:

@@ -95,6 +95,7 @@ def described_videos(
             count = len({copies[video] for video in altered})
             say(f"{len(altered)} videos are taken for altered copies of {count}: {some(altered)}.")
         return DescribedVideos(store, [], copies, made=False)
+    _check_videos(source)
     encoder = _encoder(config.frames, say)
     # Before hours of describing.
     check_heads(config.whitening.dims(encoder.dim) or encoder.dim, config.transformer.heads)
@@ -124,6 +125,21 @@ def described_videos(
     return DescribedVideos(open_store(out), skipped, copies, made=True)
 
 
+def _check_videos(source: Path) -> None:
+    """Refuse what can hold neither features nor videos, before an encoder is asked for."""
+    if not source.exists():
+        raise WtalError(f"{source} does not exist; expected a feature store or videos.")
+    if source.is_file() and source.suffix.lower() not in EXTENSIONS:
+        raise WtalError(f"{source} is no video; expected a feature store, videos or a clip store.")
+    if source.is_dir() and not is_clip_store(source):
+        files = (path.suffix.lower() for path in source.rglob("*") if path.is_file())
+        if not any(suffix in EXTENSIONS for suffix in files):
+            raise WtalError(
+                f"{source} holds neither features nor videos; expected a feature store, videos or "
+                "a clip store."
+            )
+
+
 def refuse_idle_pairs(words: Words, config: TCAConfig, described: DescribedVideos) -> None:
     """Overrides of pairs in time mean nothing where no pair is one.
 
@@ -143,8 +159,22 @@ def refuse_idle_pairs(words: Words, config: TCAConfig, described: DescribedVideo
             )
 
 
-def say_pairs(config: TCAConfig, videos: Sequence[str], say: Callable[[str], None]) -> None:
-    """Names of a list that are no videos here."""
+def say_pairs(
+    config: TCAConfig,
+    videos: Sequence[str],
+    without_tags: int,
+    say: Callable[[str], None],
+) -> None:
+    """What a user may have meant otherwise: names of a list that are no videos, tags without use.
+
+    Args:
+        config: Of the method.
+        videos: That are trained on.
+        without_tags: Videos that are left out since the tags do not name them.
+        say: Told.
+    """
+    if without_tags:
+        say(f"{without_tags} videos are not among the tags, or of another subset: left out.")
     if "list" in config.pairs.chosen(has_copies=False):
         absent = relate(videos, replace(config.pairs, sources=("list",)), {}).absent
         if absent:

@@ -428,7 +428,10 @@ def identity(
     digest.update(videos.labels_VC.astype(bool).tobytes())
     about = {"classes": list(videos.classes), "feature_dim": feature_dim}
     about |= {"videos": digest.hexdigest()}
-    return about if context is None else about | {"context": context.sha256}
+    if context is None:
+        return about
+    # The file that was given, and the model in it, which the copy of the run must hold.
+    return about | {"context": context.sha256, "context_model": context.model.digest()}
 
 
 def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:

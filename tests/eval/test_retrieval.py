@@ -371,6 +371,40 @@ def test_equal_similarities_rank_by_name_whatever_the_order_of_the_file() -> Non
     assert maps(evaluate_retrieval(signed, truth, "pairs")) == {"pairs": 0.5}
 
 
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_arrays_give_what_pairs_give_ties_and_signed_zeros_included(precision: Any) -> None:
+    draw = np.random.default_rng(2)
+    videos = [f"g{i}" for i in draw.permutation(12)]  # not in the order of the names
+    values_QV = draw.integers(-2, 3, (5, 12)).astype(precision) / 4
+    values_QV[0] *= -1
+    queries = ["g3", "g4", "p", "q", "r"]
+    arrays = {"videos": videos, "results": dict(zip(queries, values_QV, strict=True))}
+    pairs = {
+        query: dict(zip(videos, values_V.tolist(), strict=True))
+        for query, values_V in zip(queries, values_QV, strict=True)
+    }
+    truth = {query: [f"g{i}" for i in draw.choice(12, 4, False)] for query in queries}
+    result = evaluate_retrieval(arrays, truth, "pairs", gallery=["lost"])
+    assert result == evaluate_retrieval(pairs, truth, "pairs", gallery=["lost"])
+    assert len(result.tasks["pairs"].ap) == 5
+
+
+@pytest.mark.parametrize(
+    ("videos", "values", "sentence"),
+    [
+        (None, [0.1, 0.2], "'videos' is null, expected a list of names, each once, where"),
+        (["a", "a"], [0.1, 0.2], r"'videos' is \['a', 'a'\], expected a list of names, each once"),
+        (["a", "b"], [0.1], r"query 'q', its array is 'float64 \(1,\)', expected floats \(2,\)"),
+        (["a", "b"], [1, 2], r"query 'q', its array is 'int64 \(2,\)', expected floats \(2,\)"),
+        (["a", "b"], [0.1, math.nan], "query 'q' has a similarity that is no finite number"),
+    ],
+)
+def test_faulty_arrays_say_what_is_wrong(videos: Any, values: Any, sentence: str) -> None:
+    ranking = {"videos": videos, "results": {"q": np.array(values)}}
+    with pytest.raises(EvalError, match=sentence):
+        evaluate_retrieval(ranking, {"q": ["a"]}, "pairs")
+
+
 def test_queries_without_positives_are_left_out_and_named() -> None:
     found = {"q": in_order("a"), "alone": in_order("a"), "lost": in_order("a")}
     truth = {"q": ["a"], "alone": [], "lost": ["nowhere"]}

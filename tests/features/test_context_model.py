@@ -52,6 +52,28 @@ def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_the_digest_knows_the_model_whatever_its_file(tmp_path: Path) -> None:
+    layer = torch.nn.TransformerEncoderLayer(16, 8, 32, batch_first=True)
+    state = {LAYER + name: tensor for name, tensor in layer.state_dict().items()}
+    torch.save(state, tmp_path / "released.pth")
+    released = load_context(tmp_path / "released.pth")
+    save_context(tmp_path / "copy", released)
+    assert load_context(tmp_path / "copy").digest() == released.digest()
+    white = fit_whitening([ROWS], 8)
+    scaled = Whitening(white.mean_D, white.directions_nD, white.values_n * 2)
+    moved = network()
+    with torch.no_grad():
+        next(moved.parameters())[0, 0] += 1
+    about = ContextAbout(4)
+    models = [
+        *(ContextModel(network(), each, about) for each in (None, white, scaled)),
+        ContextModel(moved, None, about),
+        ContextModel(network(heads=2), None, ContextAbout(2)),
+    ]
+    assert len({each.digest() for each in models}) == len(models)
+    assert model().digest() == models[0].digest()  # of another origin
+
+
 def test_length_of_rows_does_not_count_and_direction_does() -> None:
     rows = ROWS[:6, :8].copy()
     refined = model().refine(rows)
@@ -131,7 +153,10 @@ def numbers(count: int) -> Tensors:
     ("changes", "problem"),
     [
         # Sizes that the rest of the file does not bear out; built, they would be 7 TB, or slow.
-        ({LAYER + "linear1.weight": torch.zeros(1, 800_000)}, r"expected \(2400000,\) floating"),
+        (
+            {LAYER + "linear1.weight": torch.zeros(1, 800_000)},
+            r"\(24, 8\) float32; expected \(2400000,",
+        ),
         (numbers(200), r"tca\.safetensors has .* tensor transformer_encoder\.layers\.\d+\."),
         ({LAYER + "linear1.weight": torch.zeros(4, 0)}, "holds no context model"),
         ({LAYER + "linear1.weight": torch.zeros(0, 8)}, "holds no context model"),

@@ -73,10 +73,13 @@ def test_values_are_fetched_together_not_one_by_one(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each fetch waits for a GPU."""
-    fetched: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: fetched.append(tensor) or 0.0)
-    assert len(list(near_duplicates(described(ragged()), kind, -2))) > 1
-    assert not fetched
+
+    def refused(value: torch.Tensor) -> float:
+        raise AssertionError("one value fetched by itself")
+
+    videos = described(ragged())
+    monkeypatch.setattr(torch.Tensor, "item", refused)
+    assert len(list(near_duplicates(videos, kind, -2))) > 1
 
 
 def test_a_part_is_found_in_the_whole_by_chamfer() -> None:

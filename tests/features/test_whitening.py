@@ -103,7 +103,7 @@ def test_many_copies_of_few_rows_are_few_rows_with_a_number_that_works(noise: fl
     x_ND = torch.randn(100, 160, generator=draws).repeat(20, 1)
     x_ND *= 1 + noise * torch.randn(x_ND.shape, generator=draws)
     with pytest.raises(FeatureError, match="2000 rows that vary along 99 axes only") as caught:
-        fit_whitening(x_ND.split(77), 128)
+        fit_whitening(torch.split(x_ND, 77), 128)
     assert caught.value.code == "few-rows"
     assert "at most 99 dimensions: whitening.dim=96." in caught.value.cure
     for dim in (96, 99):

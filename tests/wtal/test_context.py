@@ -16,7 +16,7 @@ from wtal import localize
 from wtal.bench import ablation
 from wtal.bench.ablation_rows import flat, read_rows
 from wtal.bench.ablation_unit import RECORD_FILE, Inputs, Unit, digests, run_unit, score_file
-from wtal.checkpoint import MODEL_FILE, load_facts
+from wtal.checkpoint import MODEL_FILE, load_facts, load_network, save_network
 from wtal.cli import app
 from wtal.config import Config, dump_config, load_config, resolved
 from wtal.context import CONTEXT_FILE, Context, FeaturesConfig, FloatnD, open_context
@@ -365,6 +365,39 @@ def test_a_run_that_lost_its_context_says_so(data: Data, file: Path, tmp_path: P
     (tmp_path / "r" / CONTEXT_FILE).unlink()
     with pytest.raises(FeatureError, match=r"r/context\.safetensors"):
         Localizer.load(tmp_path / "r")
+
+
+def test_a_run_with_the_context_of_another_is_refused(
+    data: Data, file: Path, tmp_path: Path
+) -> None:
+    folder = run(data, tmp_path / "r", config(file=file)).run
+    written(folder / CONTEXT_FILE, make_model(seed=1))
+    with pytest.raises(WtalError, match=r"r/context\.safetensors is not the context model that"):
+        Localizer.load(folder)
+
+
+def test_a_run_knows_its_copy_of_a_file_of_another_form(data: Data, tmp_path: Path) -> None:
+    """The copy is a safetensors file with other bytes; the run resumes from the given file."""
+    original = tmp_path / "released.pth"
+    draws = torch.Generator().manual_seed(0)
+    torch.save(TCA(D, 8, 8, generator=draws).state_dict(), original)
+    folder = run(data, tmp_path / "r", config(file=original)).run
+    assert (folder / CONTEXT_FILE).read_bytes() != original.read_bytes()
+    Localizer.load(folder)
+    assert run(data, folder, config(file=original), resume=True).steps == 3
+    Localizer.load(folder)
+
+
+def test_a_run_that_does_not_know_its_context_is_localized(
+    data: Data, file: Path, tmp_path: Path
+) -> None:
+    """As those of before the digest was kept."""
+    folder = run(data, tmp_path / "r", config(file=file)).run
+    facts = load_facts(folder / MODEL_FILE, "wtal.basnet")
+    del facts["inputs"]["context_model"]
+    network, classes = load_network(folder / MODEL_FILE, load_config(folder / "config.yaml").model)
+    save_network(folder / MODEL_FILE, network, classes, facts)
+    assert Localizer.load(folder).context is not None
 
 
 def test_looking_into_a_run_gives_what_localizing_gives(trained: Path, data: Data) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from typer.testing import CliRunner
 
 from tests.synthetic import make_store
 from wtal.cli import app
-from wtal.retrieval import searching
+from wtal.retrieval import Words, loading, run, scoring, searching
+from wtal.retrieval.loading import taken
 from wtal_features import Tags, open_store, read_tags, write_tags
 from wtal_features.retrieval.aggregator import TCA
 from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
+from wtal_features.retrieval.search import nearest
+from wtal_features.retrieval.similarity import KINDS, Kind, described
 
 Rows = NDArray[np.float32]
 TIME = ("--fps", 25, "--stride", 16)
@@ -134,6 +139,55 @@ def test_a_query_may_be_a_video_of_the_gallery(store: Path, tmp_path: Path) -> N
     assert one == {"video_003": results_of(tmp_path / "all.json")["video_003"]}
 
 
+def test_copies_are_alike_in_galleries_that_are_too_small_to_be_centred(tmp_path: Path) -> None:
+    a, out = noise(20, 0) + 3, tmp_path / "r.json"
+    two = save(tmp_path / "two", a=a, b=a.copy())
+    one, copy = save(tmp_path / "one", a=a), save(tmp_path / "copy", copy=a) / "copy.npy"
+    for words in ((two, *TIME), (copy, one, *TIME)):
+        said = wtal(*words, "--by", "cosine", "--out", out)
+        assert [ranked[0][1] for ranked in results_of(out).values()] == pytest.approx(
+            [1] * len(results_of(out))
+        )
+        assert "has fewer than 10 videos: rows are not centred" in said
+    different = save(tmp_path / "different", a=a, b=noise(20, 1) + 3)
+    wtal(different, *TIME, "--by", "cosine", "--out", out)
+    assert results_of(out)["a"][0][1] > 0.9  # not -1, as of any two that are centred
+    ten = save(tmp_path / "ten", **{f"v{i}": noise(20, i) + 3 for i in range(10)})
+    assert "not centred" not in wtal(ten, *TIME, "--by", "cosine", "--out", out)
+    assert results_of(out)["v0"][-1][1] < 0
+
+
+def test_a_gallery_that_broken_videos_make_small_is_not_centred(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", **{f"v{i}": noise(20, 0) for i in range(10)})
+    (store / "v9.npy").write_bytes(b"")
+    said = wtal(store, *TIME, "--out", tmp_path / "r.json", "--keep-going")
+    assert "rows are not centred" in said
+    assert results_of(tmp_path / "r.json")["v0"][0][1] == pytest.approx(1)
+
+
+def test_many_rows_are_kept_as_bfloat16(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "bfloat16" not in wtal(store, "--out", tmp_path / "exact.json", "-k", 17)
+    exact = results_of(tmp_path / "exact.json")
+    opened = open_store(store)
+    size = 4 * opened.dim * sum(map(opened.length, opened.videos))
+    monkeypatch.setattr(loading, "LARGE", size)
+    said = wtal(store, "--out", tmp_path / "half.json", "-k", 17)
+    assert f"rows of 18 videos take {size / 1e9:.2g} GB; they are kept as bfloat16" in said
+    half = results_of(tmp_path / "half.json")
+    assert half != exact
+    for query, ranked in exact.items():
+        values = dict(half[query])
+        assert [values[video] for video, _ in ranked] == pytest.approx(
+            [value for _, value in ranked], abs=4e-3
+        )
+    monkeypatch.setattr(loading, "LARGE", size + 1)
+    assert "bfloat16" not in wtal(store)
+    monkeypatch.setattr(loading, "LARGE", 0)
+    assert "bfloat16" not in wtal(store, "--by", "cosine")  # keeps no rows
+
+
 def test_of_another_store_a_video_of_the_same_name_may_be_found(
     store: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +276,21 @@ def test_near_duplicates_between_stores_are_named_with_their_store(tmp_path: Pat
     assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["new/v", "old/w"]
 
 
+def test_a_search_for_near_duplicates_shows_that_it_runs(tmp_path: Path) -> None:
+    a, told = noise(30, 0), []
+    store = save(tmp_path / "s", a=a, a2=a.copy(), a3=a.copy())
+
+    @contextmanager
+    def bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, total: told.append((title, done, total))
+
+    words = Words(str(store), fps=25, stride=16, duplicates=tmp_path / "d.csv")
+    run(words, torch.device("cpu"), bar=bar, show=lambda line: None)
+    assert [one for one in told if one[0] == "comparing"] == [
+        ("comparing", found, 0) for found in (1, 2, 3)
+    ]
+
+
 # Suggested tags.
 
 
@@ -307,6 +376,95 @@ def test_tags_of_the_test_subset_have_no_vote(tmp_path: Path) -> None:
     assert (found.labels["new"], found.subsets["new"]) == (("A",), "training")
 
 
+def name_subsets(store: Path, subsets: dict[str, str]) -> None:
+    """Write them into the manifest."""
+    manifest = json.loads((store / "manifest.json").read_text())
+    for video, subset in subsets.items():
+        manifest["videos"][video]["subset"] = subset
+    (store / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_videos_of_the_test_by_the_manifest_do_not_join_training(tmp_path: Path) -> None:
+    store, tags, _ = make_store(tmp_path, train=18, strength=6.0)
+    name_subsets(store, {"video_000": "Training", "video_018": "test", "video_019": "test"})
+    hidden = ("video_000", "video_001", "video_018", "video_019")
+    part, out = hide(tags, tmp_path / "part.csv", *hidden), tmp_path / "out.csv"
+    said = wtal(store, "--tags", part, "--suggest", out, "-k", 3)
+    assert read_tags(out).labels == read_tags(tags).labels
+    assert read_tags(out).subsets == read_tags(tags).subsets
+    assert "2 of them had no line and join training" in said
+    assert "2 had none and keep the subset of the manifest" in said
+
+
+def test_where_tags_name_no_subset_the_manifest_tells_what_must_not_be_trained_on(
+    tmp_path: Path,
+) -> None:
+    store, tags, _ = make_store(tmp_path, train=18, strength=6.0)
+    names = [f"video_{i:03d}" for i in range(24)]
+    labels = {name: read_tags(tags).labels[name] for name in names[1:18]}
+    write_tags(tmp_path / "part.csv", Tags(labels))
+    words = (store, "--tags", tmp_path / "part.csv", "--suggest", tmp_path / "out.csv", "-k", 3)
+    said = wtal(*words)  # nothing is known: all join
+    assert list(read_tags(tmp_path / "out.csv").labels) == names
+    assert "7 of them had no line and join the tagged ones" in said
+    name_subsets(store, {n: "training" if i < 18 else "test" for i, n in enumerate(names)})
+    said = wtal(*words)
+    assert list(read_tags(tmp_path / "out.csv").labels) == names[:18]
+    assert "1 of them had no line and join the tagged ones" in said
+    assert "6 get none: the manifest counts them among other subsets" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_some_among_some_in_small_pieces_are_found_as_in_a_copy(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind, exclude_self: bool
+) -> None:
+    rows = [noise(5 + i % 3, i % 7) for i in range(12)]  # some are equal: ties, by name
+    videos = described((f"v{(5 * i) % 12:02d}", each) for i, each in enumerate(rows))
+    asking, among = [0, 3, 4, 9, 11], [1, 2, 4, 7, 8, 9, 11]
+    expected = nearest(
+        *(taken(videos, asking), taken(videos, among), kind, 3), exclude_self=exclude_self
+    )
+    monkeypatch.setattr(searching, "PART", 2)
+    for copied in (1, 4 * 16 * 14, 10**9):
+        monkeypatch.setattr(searching, "COPIED", copied)
+        told: list[tuple[int, int]] = []
+        found = searching.neighbours(
+            *(videos, videos, kind, 3),
+            exclude_self=exclude_self,
+            progress=lambda *at, told=told: told.append(at),
+            asking=asking,
+            among=among,
+        )
+        assert torch.equal(found.indices_Qk, expected.indices_Qk)
+        assert torch.allclose(found.values_Qk, expected.values_Qk, atol=1.1e-5)
+        assert told == sorted(told)
+        assert told[-1] == (5, 5)
+
+
+def test_no_piece_that_is_copied_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = described((f"v{i}", noise(6, i)) for i in range(10))
+    monkeypatch.setattr(searching, "COPIED", 4 * 16 * 13)
+    copies = []
+    original = torch.cat
+
+    def cat(tensors: list[torch.Tensor], dim: int = 0) -> torch.Tensor:
+        joined = original(tensors, dim)
+        copies.append(len(joined) if joined.shape[-1:] == (16,) else 0)
+        return joined
+
+    monkeypatch.setattr(torch, "cat", cat)
+    for among, most in (([0, 1, 3, 4, 5, 7, 8, 9], 12), (range(10), 0), (range(3, 9), 0)):
+        copies.clear()
+        searching.neighbours(
+            *(videos, videos, "chamfer", 2),
+            exclude_self=False,
+            progress=lambda done, total: None,
+            among=among,
+        )
+        assert max(copies) == most
+
+
 def test_annotations_serve_as_tags_and_the_gallery_may_be_another_store(tmp_path: Path) -> None:
     store, _, annotations = make_store(tmp_path)
     new = save(tmp_path / "new", fresh=np.load(store / "video_004.npy") + 0.01)
@@ -344,6 +502,83 @@ def test_a_ranking_is_scored_and_ranks_all_whatever_is_shown(store: Path, tmp_pa
     assert "video_000  video_" in said
     assert "warning" not in said
     assert {len(ranked) for ranked in results_of(tmp_path / "all.json").values()} == {18}
+
+
+def test_only_queries_of_the_truth_are_ranked_and_written(store: Path, tmp_path: Path) -> None:
+    asked = ["video_002", "video_009", "video_011"]
+    everything = {f"video_{i:03d}": ["video_004"] for i in range(18)}
+    for name, truth in (("all", everything), ("some", {query: ["video_004"] for query in asked})):
+        (tmp_path / "truth.json").write_text(json.dumps(truth))
+        for kind in KINDS:
+            said = wtal(
+                *(store, "--truth", tmp_path / "truth.json", "--protocol", "pairs"),
+                *("--by", kind, "-k", 2, "--out", tmp_path / f"{name}-{kind}.json"),
+            )
+    for kind in KINDS:
+        some = results_of(tmp_path / f"some-{kind}.json")
+        whole = results_of(tmp_path / f"all-{kind}.json")
+        assert some == {query: whole[query] for query in asked}
+        wtal(store, "--by", kind, "-k", 17, "--out", tmp_path / "plain.json")
+        for query, ranked in results_of(tmp_path / "plain.json").items():
+            assert [pair for pair in whole[query] if pair[0] != query] == ranked
+    assert "3 of 3 queries are ranked; 18 videos" in said
+    table = said[said.index("query ") :].splitlines()
+    assert [line.split()[0] for line in table[1:4]] == asked
+    assert all(line.split()[1] != line.split()[0] for line in table[1:4])
+
+
+def test_a_truth_that_cannot_be_used_is_told_before_anything_is_read(
+    store: Path, tmp_path: Path
+) -> None:
+    for path in store.glob("*.npy"):
+        path.write_bytes(path.read_bytes()[:200])  # the headers alone can be read
+    truth = tmp_path / "truth.json"
+    words = (store, "--truth", truth, "--protocol", "pairs")
+    assert "truth.json" in sentence(*words)
+    truth.write_text('{"video_001": 3}')
+    assert "is 3, expected a list of names" in sentence(*words)
+    truth.write_text('{"other": ["video_001"], "another": []}')
+    said = sentence(*words)
+    assert f"None of the 2 queries of {truth} is among the 18 videos of {store}" in said
+    truth.write_text('{"video_001": ["video_000"]}')
+    assert "of 18 videos of" in sentence(*words)
+
+
+def test_a_query_of_the_truth_that_is_broken_is_missing_or_leaves_nothing(
+    store: Path, tmp_path: Path
+) -> None:
+    (store / "video_002.npy").write_bytes(b"broken")
+    truth = tmp_path / "truth.json"
+    truth.write_text('{"video_002": ["video_000"], "video_003": ["video_000"]}')
+    words = (store, "--truth", truth, "--protocol", "pairs")
+    said = wtal(*words, "--keep-going")
+    assert "1 of 2 queries are ranked; 17 videos" in said
+    assert "1 query of the truth is not ranked and is left out of the mean: 'video_002'" in said
+    truth.write_text('{"video_002": ["video_000"]}')
+    assert "None of the queries of the truth can be read" in sentence(*words)
+
+
+def test_a_scored_pair_takes_few_bytes(tmp_path: Path) -> None:
+    Q, G = 40, 1000
+    gallery = described(((f"v{i}", noise(1, i)) for i in range(G)), frames=False)
+    loaded = loading.Loaded(gallery, gallery, True, {})
+    asked = frozenset(gallery.names[:Q])
+    truth = {query: ["v1", "v2"] for query in asked}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    words = Words("store", truth=tmp_path / "truth.json", protocol="pairs")
+    tracemalloc.start()
+    try:
+        scored = scoring.compare(loaded, "cosine", asked, lambda done, total: None)
+        scored.cut(10, same=True)
+        scored.write(tmp_path / "out.csv")
+        scored.write(tmp_path / "out.json")
+        said = scored.text(words)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "40 of 40 queries are ranked; 1000 videos" in said
+    assert peak < 40 * Q * G  # as names and numbers, 185 bytes of each pair
+    assert len(rows_of(tmp_path / "out.csv")) == Q * G
 
 
 # What cannot be read, and what cannot be meant.

@@ -40,7 +40,10 @@ class Source:
     def store(self, run: InspectedRun) -> FeatureStore:
         """The store with the streams that a run was trained on."""
         streams = run.config.data.streams
-        return open_store(self.features, streams=streams, fps=self.fps, stride=self.stride)
+        store = open_store(self.features, streams=streams, fps=self.fps, stride=self.stride)
+        if run.localizer.context is not None:
+            run.localizer.context.check(store)
+        return store
 
     def labels(self) -> Labels | None:
         """Tags or annotations; None where neither is given."""

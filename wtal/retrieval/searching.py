@@ -41,7 +41,11 @@ def neighbours(
     """`nearest` for some of the videos among some.
 
     Args:
-        queries, gallery, kind, k, exclude_self: As there.
+        queries: Q videos or more.
+        gallery: G videos or more.
+        kind: As there.
+        k: As there.
+        exclude_self: As there.
         progress: Told (done, total) queries.
         asking: Numbers of the queries; None: all.
         among: Numbers of the videos of the gallery that may be found; None: all. The result counts

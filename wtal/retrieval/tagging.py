@@ -205,11 +205,9 @@ def suggest_tags(
     )
     bins = reliability(shares(near, labels_VC), labels_VC, bins=BINS)
     names = [queries.names[place] for place in asking]
+    suggestions = dict(zip(names, found, strict=True))
     voting = [sources.gallery.subsets.get(gallery.names[place]) for place in voters]
     homes = homes_of(names, sources.queries.subsets, voting, subset)
     if subset is None:  # a line without a subset would be trained on
-        found = [
-            [] if name in homes.apart else some for name, some in zip(names, found, strict=True)
-        ]
-    suggestions = dict(zip(names, found, strict=True))
+        suggestions |= {video: [] for video in homes.apart}
     return Suggested(tags, given, suggestions, words.confidence, len(voters), homes, bins)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal
@@ -30,8 +31,8 @@ class WhiteningConfig:
     """PCA-whitening of the rows, before anything else.
 
     Attributes:
-        dim: d; `auto`: the published 1024 where the store has more dimensions, else no whitening;
-            `off`: none.
+        dim: d; `auto`: the published 1024 where the store has more dimensions, or fewer where there
+            are fewer rows, else no whitening; `off`: none.
         file: An `.npz` file (U, lams, mu, Utmu) to take instead of fitting one; of its directions
             the first d, where d is a number.
     """
@@ -118,6 +119,7 @@ def open_rows(
     config: WhiteningConfig,
     *,
     cache_mb: int,
+    multiple: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[RowStore, list[Finding]]:
     """Read every video once: to know its content, and to fit a whitening where one is wanted.
@@ -127,6 +129,7 @@ def open_rows(
         videos: Ids in the store.
         config: The whitening.
         cache_mb: Memory for prepared rows; what does not fit is read at each use.
+        multiple: Of it is d under `auto`.
         progress: Told (done, total) videos.
 
     Returns:
@@ -152,6 +155,9 @@ def open_rows(
 
     white = None if config.file is None else _loaded(config.file, config, store)
     dim = config.dims(store.dim)
+    if dim is not None and config.dim == "auto":
+        fitting = (_rows_of(store, videos) - 1) // multiple * multiple
+        dim = min(dim, max(multiple, fitting))
     if white is None and dim is not None:
         white = fit_whitening(sound_rows(), dim)
     else:
@@ -166,6 +172,15 @@ def open_rows(
     if config.file is not None:
         settings["whitening"] = sha256_of(config.file)
     return RowStore(store, white, about, settings, _left_bytes=cache_mb * 2**20), faults
+
+
+def _rows_of(store: FeatureStore, videos: Sequence[str]) -> int:
+    """Rows of all videos whose headers can be read."""
+    count = 0
+    for video in videos:
+        with suppress(FeatureError):  # it is named when it is read
+            count += store.length(video)
+    return count
 
 
 def _loaded(file: str, config: WhiteningConfig, store: FeatureStore) -> Whitening:

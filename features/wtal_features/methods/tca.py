@@ -406,7 +406,12 @@ def tca_rows(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[RowStore, list[Finding]]:
     """What TCA trains on: see `open_rows`."""
-    return open_rows(store, videos, config.whitening, cache_mb=config.cache_mb, progress=progress)
+    return open_rows(
+        *(store, videos, config.whitening),
+        cache_mb=config.cache_mb,
+        multiple=config.transformer.heads,
+        progress=progress,
+    )
 
 
 def tca_stages(

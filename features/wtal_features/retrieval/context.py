@@ -8,6 +8,7 @@ Legend: T rows of a video, D dimensions of the store, d of the result.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -87,6 +88,17 @@ class ContextModel:
         self.whitening = None if self.whitening is None else self.whitening.to(device)
         return self
 
+    def digest(self) -> str:
+        """SHA-256 of what decides the result: heads, and the names, shapes and values of tensors.
+
+        Files that hold the same model differently, or say otherwise where it is from, agree in it.
+        """
+        digest = hashlib.sha256(str(self.about.heads).encode())
+        for name, tensor in sorted(_tensors(self).items()):
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
     def check(self, dim: int, encoder: str | None, where: str) -> None:
         """Refuse a store that the model was not trained for.
 
@@ -149,14 +161,18 @@ def save_context(path: str | Path, model: ContextModel) -> None:
     Raises:
         FeatureError: If the file cannot be written.
     """
+    about = json.dumps(asdict(model.about), sort_keys=True)
+    with atomic_write(path) as handle:
+        handle.write(save(_tensors(model), {_ENTRY: about}))
+
+
+def _tensors(model: ContextModel) -> dict[str, Tensor]:
+    """All that a file holds, copied to the CPU."""
     tensors = dict(model.network.state_dict())
     if model.whitening is not None:
         white = asdict(model.whitening)
         tensors |= {_WHITENING + name: tensor for name, tensor in white.items()}
-    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-    about = json.dumps(asdict(model.about), sort_keys=True)
-    with atomic_write(path) as handle:
-        handle.write(save(tensors, {_ENTRY: about}))
+    return {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
 
 
 def load_context(path: str | Path) -> ContextModel:
