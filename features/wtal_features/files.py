@@ -148,7 +148,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except BaseException as error:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -156,6 +156,14 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             write_failed(path, error)
         raise
     sync_folder(path.parent)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; an error names the file that was wanted, not the temporary one."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        write_failed(path, error)
 
 
 def make_folder(path: Path) -> None:

@@ -18,7 +18,8 @@ from tests.synthetic import make_store
 from wtal.cli import app
 from wtal.retrieval import Words, loading, run, scoring, searching
 from wtal.retrieval.loading import taken
-from wtal_features import Tags, open_store, read_tags, write_tags
+from wtal_features import FeatureError, Tags, open_store, read_tags, write_tags
+from wtal_features.files import atomic_write
 from wtal_features.retrieval.aggregator import TCA
 from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
 from wtal_features.retrieval.search import nearest
@@ -148,21 +149,61 @@ def test_copies_are_alike_in_galleries_that_are_too_small_to_be_centred(tmp_path
         assert [ranked[0][1] for ranked in results_of(out).values()] == pytest.approx(
             [1] * len(results_of(out))
         )
-        assert "has fewer than 10 videos: rows are not centred" in said
+        assert "has fewer than 4 videos: rows are not centred" in said
     different = save(tmp_path / "different", a=a, b=noise(20, 1) + 3)
     wtal(different, *TIME, "--by", "cosine", "--out", out)
     assert results_of(out)["a"][0][1] > 0.9  # not -1, as of any two that are centred
-    ten = save(tmp_path / "ten", **{f"v{i}": noise(20, i) + 3 for i in range(10)})
-    assert "not centred" not in wtal(ten, *TIME, "--by", "cosine", "--out", out)
+    four = save(tmp_path / "four", **{f"v{i}": noise(20, i) + 3 for i in range(4)})
+    assert "not centred" not in wtal(four, *TIME, "--by", "cosine", "--out", out)
     assert results_of(out)["v0"][-1][1] < 0
 
 
 def test_a_gallery_that_broken_videos_make_small_is_not_centred(tmp_path: Path) -> None:
-    store = save(tmp_path / "s", **{f"v{i}": noise(20, 0) for i in range(10)})
-    (store / "v9.npy").write_bytes(b"")
+    store = save(tmp_path / "s", **{f"v{i}": noise(20, 0) for i in range(4)})
+    (store / "v3.npy").write_bytes(b"")
     said = wtal(store, *TIME, "--out", tmp_path / "r.json", "--keep-going")
     assert "rows are not centred" in said
     assert results_of(tmp_path / "r.json")["v0"][0][1] == pytest.approx(1)
+    words = (store, "--duplicates", tmp_path / "d.csv", "--keep-going")
+    assert "give --above with --duplicates" in sentence(*words)
+    wtal(*words, "--above", 0.9)
+    assert len(rows_of(tmp_path / "d.csv")) == 3
+
+
+def test_near_duplicates_of_few_videos_or_refined_rows_need_a_threshold(tmp_path: Path) -> None:
+    store = save(tmp_path / "s", a=noise(20, 0), b=noise(20, 0), c=noise(20, 1))
+    words = ("--duplicates", tmp_path / "d.csv")
+    said = sentence(store, *words)
+    assert f"{store} has fewer than 4 videos, so that rows are not centred" in said
+    wtal(store, *words, "--above", 0.9)
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["a", "b"]
+    save(store, d=noise(20, 2))
+    wtal(store, *words)
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["a", "b"]
+    network = TCA(16, 4, 16, generator=torch.Generator().manual_seed(0))
+    save_context(tmp_path / "tca.safetensors", ContextModel(network, None, ContextAbout(4)))
+    refined = (store, *words, "--model", tmp_path / "tca.safetensors")
+    assert "The default of --above was not set for the rows of a --model" in sentence(*refined)
+    wtal(*refined, "--above", 0.999)
+    assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["a", "b"]
+
+
+def test_a_store_without_a_manifest_needs_no_time_base(store: Path, tmp_path: Path) -> None:
+    bare = save(tmp_path / "bare", **{p.stem: np.load(p) for p in store.glob("*.npy")})
+    words = ("--out", tmp_path / "r.json")
+    wtal(store, *words)
+    expected = results_of(tmp_path / "r.json")
+    for more in ((), TIME, ("--fps", 30)):
+        wtal(bare, *words, *more)
+        assert results_of(tmp_path / "r.json") == expected
+    for pair in ((bare, store), (store, bare), ("video_000", bare)):
+        wtal(*pair, "-k", 1, *words)
+    part = save(store / "features", a=noise(4, 0))
+    assert "manifest.json exists: open that folder" in sentence(part)
+    (part / "a.npy").unlink()
+    part.rmdir()
+    wtal(bare, store, "-k", 1, *words)
+    assert all(ranked[0][0] == query for query, ranked in results_of(tmp_path / "r.json").items())
 
 
 def test_many_rows_are_kept_as_bfloat16(
@@ -209,9 +250,42 @@ def test_only_queries_of_a_subset_are_ranked_among_all(tmp_path: Path) -> None:
     assert "no video of subset 'val'; present: test, training" in said
 
 
+def test_tagged_videos_that_the_store_lacks_are_a_notice(tmp_path: Path) -> None:
+    store, tags, _ = make_store(tmp_path)
+    (store / "manifest.json").unlink()
+    (store / "video_012.npy").unlink()
+    words = ("--subset", "test", "--tags", tags, "--out", tmp_path / "r.json")
+    for gallery in ((), (save(tmp_path / "other", a=noise(4, 0)),)):
+        said = wtal(store, *gallery, *words)
+        assert f"1 of 6 videos of subset 'test' are not in {store}: video_012." in said
+        assert list(results_of(tmp_path / "r.json")) == [f"video_{i:03d}" for i in range(13, 18)]
+    said = sentence(tmp_path / "other", *words)
+    assert f"None of 6 videos of subset 'test' is in {tmp_path / 'other'}: video_012" in said
+
+
+def test_a_single_query_has_a_line_for_each_neighbour(store: Path) -> None:
+    table = wtal("video_003", store, "-k", 5).splitlines()[1:]
+    assert table[0] == "query      nearest, by symmetric"
+    assert table[1].startswith("video_003  video_")
+    assert [line[:11] for line in table[2:]] == [" " * 11] * 4
+    assert [len(line.split()) for line in table[1:]] == [3, 2, 2, 2, 2]
+    assert "nearest, by symmetric: the first 3 of 10" in wtal(store)
+    assert "the first" not in wtal(store, "-k", 3)
+
+
+def test_long_names_are_cut_in_the_table_alone(tmp_path: Path) -> None:
+    names = ["v" * 39 + end for end in ("0", "12", "345678")]
+    store = save(tmp_path / "s", **{name: noise(4, i) for i, name in enumerate(names)})
+    said = wtal(store, "--out", tmp_path / "r.json")
+    assert f"{names[0]}  {'v' * 39}… " in said
+    assert names[1] not in said
+    assert list(results_of(tmp_path / "r.json")) == names
+
+
 def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
     store = save(tmp_path / "s", **{"-a": noise(5, 0), "=b": noise(5, 1), "c": noise(5, 2)})
-    wtal(store, *TIME, "--out", tmp_path / "r.csv", "--duplicates", tmp_path / "d.csv")
+    words = ("--duplicates", tmp_path / "d.csv", "--above", 0.9)
+    wtal(store, *TIME, "--out", tmp_path / "r.csv", *words)
     cells = {cell for row in rows_of(tmp_path / "r.csv") for cell in row.values()}
     assert {"'-a", "'=b", "c"} <= cells
 
@@ -261,7 +335,7 @@ def test_near_duplicates_are_grouped_with_the_most_alike_of_each(tmp_path: Path)
 
 
 def test_a_piece_is_a_near_duplicate_by_chamfer_alone(tmp_path: Path) -> None:
-    store = save(tmp_path / "s", whole=noise(40, 0), other=noise(40, 1))
+    store = save(tmp_path / "s", whole=noise(40, 0), other=noise(40, 1), third=noise(40, 2))
     save(store, piece=noise(40, 0)[10:20])
     wtal(store, *TIME, "--by", "chamfer", "--duplicates", tmp_path / "d.csv")
     assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["piece", "whole"]
@@ -272,7 +346,7 @@ def test_a_piece_is_a_near_duplicate_by_chamfer_alone(tmp_path: Path) -> None:
 def test_near_duplicates_between_stores_are_named_with_their_store(tmp_path: Path) -> None:
     new = save(tmp_path / "new", v=noise(20, 0), w=noise(20, 1))
     old = save(tmp_path / "old", v=noise(20, 2), w=noise(20, 0))
-    wtal(new, old, *TIME, "--duplicates", tmp_path / "d.csv")
+    wtal(new, old, *TIME, "--duplicates", tmp_path / "d.csv", "--above", 0.9)
     assert [row["video"] for row in rows_of(tmp_path / "d.csv")] == ["new/v", "old/w"]
 
 
@@ -284,7 +358,7 @@ def test_a_search_for_near_duplicates_shows_that_it_runs(tmp_path: Path) -> None
     def bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: told.append((title, done, total))
 
-    words = Words(str(store), fps=25, stride=16, duplicates=tmp_path / "d.csv")
+    words = Words(str(store), duplicates=tmp_path / "d.csv", above=0.9)
     run(words, torch.device("cpu"), bar=bar, show=lambda line: None)
     assert [one for one in told if one[0] == "comparing"] == [
         ("comparing", found, 0) for found in (1, 2, 3)
@@ -598,6 +672,29 @@ def test_a_broken_video_is_named_and_the_others_are_ranked(store: Path, tmp_path
     assert f"None of 1 videos of {store} can be read. The first: " in said
 
 
+def test_a_video_whose_name_cannot_be_used_is_named(store: Path, tmp_path: Path) -> None:
+    np.save(store / "a:b.npy", noise(4, 0))
+    words = (store, "--by", "cosine", "--out", tmp_path / "r.json")
+    said = wtal(*words, code=1)
+    assert "1 video was skipped:" in said
+    assert "a:b" in said
+    assert len(results_of(tmp_path / "r.json")) == 18
+    wtal(*words, "--keep-going")
+    other = save(tmp_path / "other", x=noise(4, 1))
+    assert "a:b" in wtal(other, store, code=1)
+    assert "a:b" in wtal("video_000", store, code=1)
+
+
+def test_a_file_that_cannot_be_put_in_its_place_is_named_as_it_was_wanted(tmp_path: Path) -> None:
+    (tmp_path / "wanted").mkdir()
+    with (
+        pytest.raises(FeatureError, match=r"wanted cannot be written: Is a directory"),
+        atomic_write(tmp_path / "wanted") as handle,
+    ):
+        handle.write(b"text")
+    assert [path.name for path in tmp_path.iterdir()] == ["wanted"]
+
+
 def test_a_store_without_a_readable_video_is_one_sentence(tmp_path: Path) -> None:
     store = save(tmp_path / "s", a=noise(4, 0), b=noise(4, 1))
     for name in "ab":
@@ -607,7 +704,8 @@ def test_a_store_without_a_readable_video_is_one_sentence(tmp_path: Path) -> Non
 
 def test_one_video_has_no_neighbour(tmp_path: Path) -> None:
     store = save(tmp_path / "s", only=noise(4, 0))
-    said = wtal(store, *TIME, "--out", tmp_path / "r.json", "--duplicates", tmp_path / "d.csv")
+    words = ("--duplicates", tmp_path / "d.csv", "--above", 0.9)
+    said = wtal(store, *TIME, "--out", tmp_path / "r.json", *words)
     assert "only   none" in said
     assert results_of(tmp_path / "r.json") == {"only": []}
     assert rows_of(tmp_path / "d.csv") == []
@@ -623,7 +721,17 @@ def test_videos_of_one_row_are_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nobody",), "nobody is no folder; expected a feature store, or name the store"),
+        (("nobody",), "nobody does not exist; expected a feature store. If it is a video or one"),
+        (("{store}/video_000.npy",), "video_000.npy is no folder; expected a feature store. If"),
+        (("video_000",), "array, give the store to search as the second argument."),
+        (("{store}", "--out", "{store}"), "--out is {store}, a folder; expected the name of a fi"),
+        (("{store}", "--duplicates", "no/d.csv"), "--duplicates is no/d.csv; make the folder no f"),
+        (("{store}", "--duplicates", "d.json"), "--duplicates is d.json; expected a name that en"),
+        (("{store}", "--out", "a.csv", "--duplicates", "a.csv"), "--out and --duplicates are bot"),
+        (
+            ("{store}", "--suggest", "t.csv", "--tags", "./t.csv"),
+            "--tags and --suggest are both t.csv; choose another name.",
+        ),
         (("nobody", "{store}"), "'nobody' is no folder, no .npy file and no video of {store}"),
         (("no.npy", "{store}"), "no.npy"),
         (("{store}", "--by", "cosin"), "--by is 'cosin'; expected cosine, chamfer, symmetric."),
@@ -637,7 +745,7 @@ def test_videos_of_one_row_are_compared(tmp_path: Path) -> None:
         (("{store}", "--out", "ranked.txt"), "--out is ranked.txt; expected a name that ends in"),
         (("video_000", "{store}", "--subset", "x"), "--subset chooses among the videos of a store"),
         (("{store}", "--subset", "x"), "manifest.json has no video of subset 'x'; present: none"),
-        (("{store}", "{store}/.."), "{store}/.."),
+        (("{store}", "{store}/none"), "{store}/none does not exist"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(

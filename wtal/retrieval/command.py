@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from wtal.retrieval.duplicates import find_duplicates
+from wtal.retrieval.duplicates import check_least, find_duplicates
 from wtal.retrieval.loading import Loaded, Progress, Say, load
 from wtal.retrieval.ranking import rank
 from wtal.retrieval.scoring import asked_by, compare
@@ -38,6 +38,8 @@ def run(
         WtalError, FeatureError, EvalError: what the user can mend.
     """
     sources = sources_of(words)
+    _show(sources.notes, show)
+    check_least(words, sources.gallery.where, len(sources.gallery.videos))
     asked = asked_by(words, sources)
     tags = None if words.suggest is None else tags_of(words)
     if tags is not None:
@@ -46,6 +48,7 @@ def run(
     with bar("reading", "video") as progress:
         frames = words.by != "cosine"
         loaded = load(sources, model, device, frames=frames, progress=progress, say=show)
+    check_least(words, sources.gallery.where, len(loaded.gallery.names))  # without broken ones
     _rank(loaded, words, asked, bar=bar, show=show, every=every)
     if words.duplicates is not None:
         with bar("comparing", "near-duplicate pair") as progress:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wtal.retrieval.loading import Loaded, Progress, joined
+from wtal.errors import WtalError
+from wtal.retrieval.loading import FEW, Loaded, Progress, joined
 from wtal.retrieval.ranking import write_csv
 from wtal.retrieval.sources import Sources
+from wtal.retrieval.words import Words
 from wtal_features.retrieval.groups import groups, near_duplicates
 from wtal_features.retrieval.similarity import Described, Kind
 
@@ -48,6 +50,24 @@ class Duplicates:
     def write(self, path: Path) -> None:
         """As CSV."""
         write_csv(path, ("group", "video", "most alike", "similarity"), self.rows)
+
+
+def check_least(words: Words, where: str, videos: int) -> None:
+    """Refuse a threshold that was set for centred rows where none are centred.
+
+    Args:
+        words: the options.
+        where: the gallery, for messages.
+        videos: how many it has.
+
+    Raises:
+        WtalError: near-duplicates of few videos are wanted, without `--above`.
+    """
+    if words.duplicates is not None and words.above is None and videos < FEW:
+        raise WtalError(
+            f"{where} has fewer than {FEW} videos, so that rows are not centred, and the default "
+            "of --above was set for centred rows; give --above with --duplicates."
+        )
 
 
 def find_duplicates(

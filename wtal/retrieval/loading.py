@@ -4,7 +4,7 @@ Without a model every row is centred by the mean row of the gallery, since raw f
 encoder point in much the same direction. With one its refined rows are taken as they are. Nor is
 anything centred by fewer than `FEW` videos: the mean holds a share 1/V of each of them, so that of
 two that have nothing in common one points away from the other, by cosine -1/(V - 1), and where all
-are copies nothing is left.
+are copies little is left. From four on centred rows tell copies from others, raw ones do not.
 
 On 400 sequences of real VGG16 features after a PCA, whose mean is nearly zero already, centring
 changes little. Share of 160 test videos whose nearest 1, 5 and 10 of 240 training videos vote for
@@ -33,8 +33,11 @@ from wtal_features.retrieval.similarity import Described, described
 Progress = Callable[[int, int], None]  # done, total; 0 where that is not known
 Say = Callable[[str], None]
 
-FEW = 10
-"""Videos of a gallery that is centred, at least; of ten, 1/(V - 1) is .11."""
+FEW = 4
+"""Videos of a gallery that is centred, at least. Of real features three spreads off zero, with one
+copy under noise of half a spread among 4 to 10 videos, 40 draws each, at the default thresholds:
+centred, cosine and symmetric find the copy in 92 to 100 % and no false pair, of three videos in 62
+and 82 %; not centred, more than 95 % of all pairs pass."""
 LARGE = 4e9
 """Bytes of rows in float32, from which on they are kept as bfloat16."""
 
@@ -108,6 +111,8 @@ class _Reader:
     ) -> None:
         self._model, self._device, self._progress = model, device, progress
         self.faults: dict[str, str] = {}
+        for side in _sides(sources):
+            self.faults.update(side.faults)
         self._done, self._total = 0, sum(len(side.videos) for side in _sides(sources))
         self._mean_D: Rows | None = None
         if model is None:

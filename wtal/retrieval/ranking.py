@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +24,7 @@ from wtal_features.retrieval.similarity import Kind
 from wtal_features.tags import inert
 
 SHOWN_QUERIES, SHOWN_NEIGHBOURS = 10, 3
+WIDEST = 40  # characters of a name in the table
 
 Ranked = list[tuple[str, float]]
 
@@ -40,20 +42,42 @@ class Ranking:
     results: Mapping[str, Ranked]
 
     def lines(self, *, every: bool) -> Iterator[str]:
-        """A table: a line per query with its first neighbours; the first few unless all."""
+        """A table: a line per query with its first neighbours; the first few queries unless all.
+
+        Of a single query each neighbour has a line.
+        """
+        if len(self.results) == 1:
+            yield from self._of_one(*next(iter(self.results.items())))
+            return
         shown = list(self.results)[: None if every else SHOWN_QUERIES]
-        width = max(len("query"), *map(len, shown))
-        yield f"{'query':{width}}  nearest, by {self.kind}"
+        width = max(len("query"), *(len(short(query)) for query in shown))
+        most = max(map(len, self.results.values()))
+        cut = f": the first {SHOWN_NEIGHBOURS} of {most}" if most > SHOWN_NEIGHBOURS else ""
+        yield f"{'query':{width}}  nearest, by {self.kind}{cut}"
         for query in shown:
             ranked = self.results[query][:SHOWN_NEIGHBOURS]
-            found = "  ".join(f"{video} {value:.3f}" for video, value in ranked)
-            yield f"{query:{width}}  {found or 'none'}"
+            found = "  ".join(f"{short(video)} {value:.3f}" for video, value in ranked)
+            yield f"{short(query):{width}}  {found or 'none'}"
         if len(shown) < len(self.results):
             yield f"and {len(self.results) - len(shown)} more; -v shows all, --out writes them."
+
+    def _of_one(self, query: str, ranked: Ranked) -> Iterator[str]:
+        width = max(len("query"), len(short(query)))
+        yield f"{'query':{width}}  nearest, by {self.kind}"
+        videos = [short(video) for video, _ in ranked]
+        wide = max(map(len, videos), default=0)
+        found = [f"{v:{wide}} {value:.3f}" for v, (_, value) in zip(videos, ranked, strict=True)]
+        for line, before in zip_longest(found or ["none"], [short(query)], fillvalue=""):
+            yield f"{before:{width}}  {line}"
 
     def write(self, path: Path) -> None:
         """As `write_lists`."""
         write_lists(path, self.kind, self.results.items())
+
+
+def short(name: str) -> str:
+    """A name that fits into the table."""
+    return name if len(name) <= WIDEST else f"{name[: WIDEST - 1]}…"
 
 
 def rank(loaded: Loaded, words: Words, progress: Progress) -> Ranking:

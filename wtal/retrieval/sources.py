@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
+from wtal.notices import some
 from wtal.retrieval.words import Words
 from wtal_features import FeatureError, FeatureStore, open_store
+from wtal_features.manifest import MANIFEST
 from wtal_features.npy import check_finite, npy_shape, read_npy
 from wtal_features.quality import manifest_subsets
 
@@ -31,6 +33,7 @@ class Source:
         read: name -> (T, D) float32, or FeatureError.
         length: name -> T, or FeatureError.
         subsets: name -> the subset that the manifest names, or None.
+        faults: videos of the folder that cannot be used -> why.
     """
 
     where: str
@@ -40,6 +43,7 @@ class Source:
     read: Callable[[str], Rows]
     length: Callable[[str], int]
     subsets: Mapping[str, str | None] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Sources:
         queries: videos that are looked for.
         gallery: videos that may be found.
         same: whether the queries are videos of the gallery.
+        notes: what a user should know of the choice.
     """
 
     queries: Source
     gallery: Source
     same: bool
+    notes: tuple[str, ...] = ()
 
 
 def sources_of(words: Words) -> Sources:
@@ -66,14 +72,15 @@ def sources_of(words: Words) -> Sources:
     """
     gallery = query = None
     if words.gallery is not None:
-        gallery = open_store(words.gallery, fps=words.fps, stride=words.stride)
+        gallery = _opened(words.gallery, words)
     path = Path(words.query)
     if path.is_dir():
-        query = open_store(path, fps=words.fps, stride=words.stride)
+        query = _opened(path, words)
         found = _of_stores(query, gallery)
     elif gallery is None:
         raise WtalError(
-            f"{path} is no folder; expected a feature store, or name the store to search after it."
+            f"{path} {'is no folder' if path.exists() else 'does not exist'}; expected a feature "
+            "store. If it is a video or one array, give the store to search as the second argument."
         )
     elif path.suffix.lower() == ".npy":
         found = Sources(_of_file(path), _of_store(gallery), same=False)
@@ -90,7 +97,19 @@ def sources_of(words: Words) -> Sources:
         return found
     if query is None:
         raise WtalError("--subset chooses among the videos of a store; the query is one video.")
-    return replace(found, queries=_of_subset(found.queries, query, words))
+    return _of_subset(found, query, words)
+
+
+def _opened(folder: Path, words: Words) -> FeatureStore:
+    """A store; time plays no part here, so that one without a manifest needs no time base.
+
+    Beside a manifest it is a part of a store, whose encoder and subsets would be lost: `open_store`
+    says so.
+    """
+    fps, stride = words.fps, words.stride
+    if not any((place / MANIFEST).exists() for place in (folder, folder.resolve().parent)):
+        fps, stride = fps or 1, stride or 1
+    return open_store(folder, fps=fps, stride=stride)
 
 
 def _of_stores(query: FeatureStore, gallery: FeatureStore | None) -> Sources:
@@ -103,6 +122,11 @@ def _of_store(store: FeatureStore) -> Source:
     return Source(
         *(str(store.root), store.videos, store.dim, store.manifest.encoder),
         *(store.read, store.length, manifest_subsets(store)),
+        faults={
+            finding.where: f"{finding.message} {finding.cure}".rstrip()
+            for finding in store.faults()
+            if finding.severity == "error"
+        },
     )
 
 
@@ -118,13 +142,28 @@ def _of_file(path: Path) -> Source:
     return Source(str(path), (path.stem,), shape[1], None, read, lambda _: shape[0])
 
 
-def _of_subset(source: Source, store: FeatureStore, words: Words) -> Source:
+def _of_subset(sources: Sources, store: FeatureStore, words: Words) -> Sources:
+    source = sources.queries
     assert words.subset is not None  # the caller looked
     if words.tags is not None or words.annotations is not None:
         labels = read_labels(words.tags, words.annotations)
     else:
         labels = Labels(dict.fromkeys(source.subsets, ()), source.subsets, str(store.manifest.path))
-    return replace(source, videos=tuple(videos_of(labels, words.subset)))
+    chosen = videos_of(labels, words.subset)
+    videos = tuple(video for video in chosen if video in store)
+    absent = [v for v in chosen if v not in store and v not in source.faults]
+    if not videos:
+        raise WtalError(
+            f"None of {len(chosen)} videos of subset {words.subset!r} is in {source.where}: "
+            f"{some(chosen)}."
+        )
+    notes = sources.notes
+    if absent:
+        notes += (
+            f"{len(absent)} of {len(chosen)} videos of subset {words.subset!r} are not in "
+            f"{source.where}: {some(absent)}.",
+        )
+    return replace(sources, queries=replace(source, videos=videos), notes=notes)
 
 
 def _check_fit(sources: Sources) -> None:

@@ -70,8 +70,7 @@ class Words:
         _in_range("--above", self.above, -1)
         _in_range("--sure", self.sure, 0)
         self._check_partners()
-        if self.out is not None and self.out.suffix.lower() not in (".json", ".csv"):
-            raise WtalError(f"--out is {self.out}; expected a name that ends in .json or .csv.")
+        self._check_places()
         if self.protocol is not None and self.protocol not in PROTOCOLS:
             known = ", ".join(PROTOCOLS)
             raise WtalError(f"--protocol is {self.protocol!r}; expected one of {known}.")
@@ -81,6 +80,11 @@ class Words:
         labelled = self.tags is not None or self.annotations is not None
         if self.above is not None and self.duplicates is None:
             raise WtalError("--above goes with --duplicates FILE.csv.")
+        if self.duplicates is not None and self.model is not None and self.above is None:
+            raise WtalError(
+                "The default of --above was not set for the rows of a --model; give --above with "
+                "--duplicates."
+            )
         if self.sure is not None and self.suggest is None:
             raise WtalError("--sure goes with --suggest FILE.csv.")
         if self.suggest is not None and not labelled:
@@ -92,6 +96,30 @@ class Words:
         if (self.truth is None) != (self.protocol is None):
             known = ", ".join(PROTOCOLS)
             raise WtalError(f"--truth FILE and --protocol go together; protocols: {known}.")
+
+    def _check_places(self) -> None:
+        """Files that cannot be written, or would take the place of others."""
+        places = {
+            "--out": (self.out, (".json", ".csv")),
+            "--duplicates": (self.duplicates, (".csv",)),
+            "--suggest": (self.suggest, (".csv",)),
+        }
+        taken = {
+            option: path.resolve()
+            for option, path in (
+                *(("--tags", self.tags), ("--annotations", self.annotations)),
+                *(("--truth", self.truth), ("--model", self.model)),
+            )
+            if path is not None
+        }
+        for option, (path, endings) in places.items():
+            if path is None:
+                continue
+            _check_place(option, path, endings)
+            for other, place in taken.items():
+                if place == path.resolve():
+                    raise WtalError(f"{other} and {option} are both {path}; choose another name.")
+            taken[option] = path.resolve()
 
     @property
     def kind(self) -> Kind:
@@ -112,3 +140,12 @@ class Words:
 def _in_range(option: str, value: float | None, low: int) -> None:
     if value is not None and not low <= value <= 1:
         raise WtalError(f"{option} is {value:g}; expected a number from {low} to 1.")
+
+
+def _check_place(option: str, path: Path, endings: tuple[str, ...]) -> None:
+    if path.is_dir():
+        raise WtalError(f"{option} is {path}, a folder; expected the name of a file.")
+    if path.suffix.lower() not in endings:
+        raise WtalError(f"{option} is {path}; expected a name that ends in {' or '.join(endings)}.")
+    if not path.parent.is_dir():
+        raise WtalError(f"{option} is {path}; make the folder {path.parent} first.")
