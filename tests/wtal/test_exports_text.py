@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from tests.wtal.exporting import HOSTILE, RATES, job_of, segments, video_of
 from wtal.exports.eaf import write_eaf
@@ -40,6 +40,7 @@ def unquoted(cell: str) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(segments())
+@example([Segment("a\rb", 0.0, 1.0, 0.5)])
 def test_csv_gives_back_every_label_score_and_time_to_the_bit(rows: list[Segment]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.csv")

@@ -39,7 +39,7 @@ def circle_loss(
 
     Example:
         >>> import torch
-        >>> round(circle_loss(torch.tensor([[0.5, 0.3, -0.4]]).double()).item(), 6)
+        >>> round(circle_loss(torch.tensor([[0.5, 0.3, -0.4]], dtype=torch.float64)).item(), 6)
         55.040876
     """
     import torch
