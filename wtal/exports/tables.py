@@ -26,8 +26,11 @@ def write_csv(job: Job) -> dict[str, str]:
             for label, start_s, end_s, score in video.segments:
                 # Python before 3.13 leaves a carriage return bare, and readers end the row there.
                 bare = "\r" in label or "\r" in video.name
-                quoting = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
-                writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+                writer = csv.writer(
+                    text,
+                    lineterminator="\n",
+                    quoting=csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL,
+                )
                 writer.writerow((inert(video.name), inert(label), score, start_s, end_s))
             file.write(encoded(text.getvalue()))
             job.progress(done, len(job.videos))
