@@ -190,7 +190,7 @@ def run(
     precision_on(config.run, device)
     with group(device) as own:
         make = _row_plan if METHODS[words.method].source == "rows" else _clip_plan
-        plan, skipped, missing, without = make(videos, words, config, labels, own, say, decoding)
+        plan, skipped, missing = make(videos, words, config, labels, own, say, decoding)
         with Interrupt() as interrupt:
             result = pretrain(
                 plan,
@@ -203,6 +203,9 @@ def run(
     if labels is not None:  # faults of videos that nobody asked for are none
         wanted = _wanted(labels, words.subset)
         skipped = [finding for finding in skipped if finding.where in wanted]
+    # Videos without a pair have said so: they serve as strangers.
+    of_rows = METHODS[words.method].source == "rows"
+    without = 0 if of_rows else len(plan.videos) - len(plan.used)
     return Outcome(result, skipped + missing, len(plan.used), without)
 
 
@@ -214,19 +217,18 @@ def _clip_plan(
     device: torch.device,
     say: Callable[[str], None],
     decoding: Callable[[int, int], None],
-) -> tuple[Plan, list[Finding], list[Finding], int]:
+) -> tuple[Plan, list[Finding], list[Finding]]:
     """The plan of a method that sees clips.
 
     Returns:
-        The plan, videos that cannot be read, missing ones, and how many have no piece of use.
+        The plan, videos that cannot be read, and missing ones.
     """
     settings = clip_settings(words, config)
     store, skipped = _clips(videos, words, settings, say, decoding)
     _say_enlarged(store, settings.short_side, config.clips.size, say)
     where, names = store.folder, store.videos
     chosen, numbers, missing = _chosen(where, names, labels, words.subset, skipped)
-    plan = plan_of(words.method, config, store, chosen, numbers)
-    return plan, skipped, missing, len(chosen) - len(plan.used)
+    return plan_of(words.method, config, store, chosen, numbers), skipped, missing
 
 
 def _say_enlarged(store: ClipStore, short_side: int, size: int, say: Callable[[str], None]) -> None:
@@ -247,7 +249,7 @@ def _row_plan(
     device: torch.device,
     say: Callable[[str], None],
     decoding: Callable[[int, int], None],
-) -> tuple[Plan, list[Finding], list[Finding], int]:
+) -> tuple[Plan, list[Finding], list[Finding]]:
     """The plan of a method that sees rows; likewise."""
 
     def decode(source: Path, side: int, fps: str) -> tuple[ClipStore, list[Finding]]:
@@ -272,7 +274,7 @@ def _row_plan(
     strangers = readable - len(plan.used)
     if strangers:
         say(f"{strangers} videos are in no pair: they serve as strangers.")
-    return plan, skipped + faults, missing, 0
+    return plan, skipped + faults, missing
 
 
 def _silent(done: int, total: int) -> None:

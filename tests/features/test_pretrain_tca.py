@@ -198,6 +198,17 @@ def test_rows_have_length_one_and_whitened_ones_no_correlation(tmp_path: Path) -
     assert torch.allclose(white.rows("v00").norm(dim=1), torch.ones(50))
 
 
+def test_of_few_rows_the_automatic_whitening_keeps_what_they_allow_and_heads_can_share(
+    tmp_path: Path,
+) -> None:
+    generator = np.random.default_rng(0)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", generator.normal(size=(10, 1100)).astype(np.float32))
+    store = open_store(tmp_path, fps=1, stride=1)
+    rows, _ = open_rows(store, store.videos, WhiteningConfig(), cache_mb=1, multiple=8)
+    assert rows.dim == 16  # 20 rows vary along 19 axes
+
+
 def test_memory_does_not_change_rows(tmp_path: Path) -> None:
     store = feature_store(tmp_path)
     kept, _ = open_rows(store, store.videos, WhiteningConfig(dim=4), cache_mb=1)

@@ -24,6 +24,7 @@ from wtal.cost import training_cost
 from wtal.data import DataConfig, open_training_videos
 from wtal.errors import WtalError
 from wtal.inputs import read_labels
+from wtal.inspection.command import Source
 from wtal.inspection.insight import look
 from wtal.inspection.run import InspectedRun
 from wtal.localize import Localizer
@@ -352,6 +353,8 @@ def test_a_store_of_another_encoder_is_refused(trained: Path, data: Data, tmp_pa
     manifest.write_text(manifest.read_text().replace('"synthetic"', '"another"'))
     with pytest.raises(FeatureError, match="comes from the encoder 'another'"):
         next(Localizer.load(trained).localize_store(open_store(store), [SEEN]))
+    with pytest.raises(FeatureError, match="comes from the encoder 'another'"):
+        Source(store).store(InspectedRun.load(trained))
 
 
 def test_a_run_is_not_localized_with_other_features_than_it_learned_from(trained: Path) -> None:

@@ -129,6 +129,30 @@ def test_altered_copies_and_absent_pairs_are_said(store: Path, tmp_path: Path) -
     assert "names 1 that are no videos here: x." in said
 
 
+def test_what_is_left_out_or_in_no_pair_is_said(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("video,label\nv0,a\nv1,a\nv2,b\n")
+    words = (store, "--out", tmp_path / "a.safetensors", "--tags", tmp_path / "few.csv", *SMALL)
+    said = pretrain(*words, "-o", "pairs.sources=[tags]")
+    assert "3 videos are not among the tags, or of another subset: left out." in said
+    assert "1 videos are in no pair: they serve as strangers." in said
+    assert "no piece of use" not in said
+
+
+def test_what_holds_neither_features_nor_videos_is_refused_before_an_encoder_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("x")
+    out = tmp_path / "tca.safetensors"
+    for source, what in (
+        ("nowhere", "does not exist"),
+        ("text.txt", "is no video"),
+        ("empty", "holds neither features nor videos"),
+    ):
+        assert what in refused(tmp_path / source, "--out", out, *SMALL)
+    assert not (tmp_path / "tca.run").exists()
+
+
 def test_files_of_a_yaml_file_are_looked_for_beside_it(store: Path, tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "pairs.csv").write_text("v0,v1\nv2,v3\n")
