@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test fast lint chaos bench wheel clean
+.PHONY: help setup browser demo test fast lint docs chaos bench wheel clean
 
 help:  ## show these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -15,10 +15,15 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e ".[plots]"
 	touch $@
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e ".[plots,hdf5,faiss,video,flow,encoders,dev]"
+	$(PIP) -e ".[plots,hdf5,faiss,video,flow,encoders,docs,dev]"
 	touch $@
 
 setup: $(VENV)/.dev  ## make .venv with all that development needs
+
+# Debian's, since a browser of PyPI's would be fetched from elsewhere. Without it those tests skip.
+browser:  ## install Chromium, for the tests of the page (Debian, as root)
+	command -v chromium > /dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; }
 
 demo: $(VENV)/.demo  ## the whole path on made-up data, offline after the install
 	rm -rf demo
@@ -35,6 +40,9 @@ test: lint  ## lint, types, all tests and doctests
 fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
 	$(BIN)/pytest -q -m "not slow"
 
+docs: $(VENV)/.dev  ## build the site of docs/ into site/
+	$(BIN)/mkdocs build --strict --quiet
+
 chaos: $(VENV)/.dev  ## kill an extraction twenty times at random; the store must end in the same bytes
 	WTAL_KILLS=20 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
 
@@ -46,4 +54,4 @@ wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --quiet
 
 clean:  ## remove what was built and cached, and .venv
-	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage $(VENV)
+	rm -rf build dist demo site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage $(VENV)

@@ -1150,6 +1150,8 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # `| head` has seen enough: typer ends quietly
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()

@@ -5,6 +5,8 @@ import importlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -551,3 +553,15 @@ def test_a_background_only_video_trains_beside_tagged_ones(data: Data, tmp_path:
     data.tags.write_text("\n".join(lines) + "\n")
     run = trained(data, tmp_path / "run")
     assert (run / "model.safetensors").exists()
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(data: Data) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "wtal", "doctor", str(data.store), "--tags", str(data.tags)]
+    with os.fdopen(writes, "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
+    assert done.returncode == 1
+    assert b"error" not in done.stderr
+    assert b"Traceback" not in done.stderr
