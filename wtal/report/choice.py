@@ -1,0 +1,127 @@
+"""Which detections the page holds, and on which scale it shows them.
+
+Shapes: N detections of the file, V videos of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wtal.report.data import Found, Measure
+from wtal_eval import Detections
+from wtal_eval.columns import codes_of
+
+if TYPE_CHECKING:
+    from wtal.calibration import Calibration
+
+SHOWN_PER_VIDEO = 5  # on average, where the slider starts without a calibration
+DIGITS = 4
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The detections of the page.
+
+    Attributes:
+        found: their columns.
+        measure: what their score is.
+        threshold: where the slider starts.
+        cut: detections beyond the best of their video.
+        outside: detections outside their video.
+    """
+
+    found: Found
+    measure: Measure
+    threshold: float
+    cut: int
+    outside: int
+
+
+def choose(
+    detections: Detections,
+    names: Sequence[str],
+    classes: Sequence[str],
+    durations: Mapping[str, float],
+    *,
+    top: int,
+    calibration: Calibration | None,
+) -> Choice:
+    """The best detections of each video, cut to [0, duration], by video and then by start.
+
+    Args:
+        detections: of the whole file.
+        names: V videos of the page, in its order.
+        classes: labels of the page, in its order.
+        durations: video -> seconds, where known.
+        top: so many of a video at most; of equal scores the first of the file.
+        calibration: from scores to confidences; None: the scores are shown.
+    """
+    V = len(names)
+    code_of = codes_of(detections.videos, {name: v for v, name in enumerate(names)}, V)
+    video_N: Ints = code_of[detections.video].astype(np.int64)
+    length_V = np.array([*(durations.get(name, np.inf) for name in names), np.inf])
+    length_N = length_V[video_N]
+    here_N = video_N < V
+    inside_N = here_N & (detections.end >= 0) & (detections.start < length_N)
+    rows = np.flatnonzero(inside_N)
+    best = _best(video_N[rows], detections.score[rows], top)
+    cut, rows = len(rows) - len(best), rows[best]
+    start, end = detections.start[rows], detections.end[rows]
+    start, end = np.maximum(start, 0.0), np.minimum(end, length_N[rows])
+    label_of = codes_of(detections.labels, {name: c for c, name in enumerate(classes)}, -1)
+    label: Ints = label_of[detections.label[rows]].astype(np.int64)
+    shown, measure, threshold = _scale(detections.score[rows], V, calibration)
+    order = np.lexsort((-shown, label, end, start, video_N[rows]))
+    found = Found(
+        classes_N=label[order],
+        starts_N=start[order].round(3),
+        ends_N=end[order].round(3),
+        scores_N=shown[order],
+        first=tuple(np.searchsorted(video_N[rows][order], np.arange(V + 1)).tolist()),
+    )
+    outside = int((here_N & ~inside_N).sum())
+    return Choice(found, measure, threshold, cut, outside)
+
+
+def _best(video_N: Ints, score_N: Floats, top: int) -> Ints:
+    """Rows of the best of each video; of equal ones the first, for the sort is stable."""
+    order = np.lexsort((-score_N, video_N))
+    ordered = video_N[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    best: Ints = np.sort(order[place < top])
+    return best
+
+
+def _scale(
+    score_N: Floats, videos: int, calibration: Calibration | None
+) -> tuple[Floats, Measure, float]:
+    """The scores as shown, what they are, and where the slider starts: rounded alike."""
+    if calibration is not None:
+        sure = calibration.confidence(np.array([calibration.threshold]))
+        confidence_N = np.asarray(calibration.confidence(score_N), np.float64)
+        return confidence_N.round(DIGITS), "confidence", round(float(sure[0]), DIGITS)
+    if not len(score_N):
+        return score_N, "score", 0.0
+    shown_N = score_N.round(digits_of(float(np.abs(score_N).max())))
+    wanted = min(len(shown_N), SHOWN_PER_VIDEO * videos)
+    return shown_N, "score", float(np.sort(shown_N)[-wanted])
+
+
+def digits_of(largest: float) -> int:
+    """Decimals that scores are rounded to: four, and more where all of them are small.
+
+    Example:
+        >>> digits_of(12.0), digits_of(0.9), digits_of(0.02), digits_of(0.0)
+        (4, 4, 5, 4)
+    """
+    if not 0 < largest < 0.1:
+        return DIGITS
+    return min(300, DIGITS - 1 - int(np.floor(np.log10(largest))))
