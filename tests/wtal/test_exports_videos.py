@@ -1,10 +1,7 @@
 """Clips and contact sheets: the right frames, at their times, and never outside the folder."""
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,16 @@ import numpy as np
 import pytest
 
 from tests.features.videos import number_of, numbered, write_video
+from tests.wtal.cutting_here import Here
 from tests.wtal.exporting import export, sentence, write_results
 from wtal.exports import command
 from wtal_features import FeatureError
-from wtal_features.video.cutter import CutRequest, _upright, serve
+from wtal_features.video.cutter import _upright
 from wtal_features.video.cutting import Cutter, Header, Piece
-from wtal_features.video.decoder import fault_of
 from wtal_features.video.frames import Decoded
-from wtal_features.video.wire import receive, send
 
 av: Any = pytest.importorskip("av", reason="pip install 'wtal[video]'")
 FPS = 25
-
-
-class Here(Cutter):
-    """Cuts in this process: the same answers through the same wire, in milliseconds."""
-
-    def _answers(self, request: CutRequest) -> Iterator[tuple[Any, Any]]:
-        question, said = BytesIO(), BytesIO()
-        send(question, asdict(request))
-        question.seek(0)
-        serve(question, said)
-        said.seek(0)
-        while (answer := receive(said)) is not None:
-            if answer[0]["kind"] == "fault":
-                raise fault_of(answer[0])
-            yield answer
 
 
 @pytest.fixture(autouse=True)

@@ -173,7 +173,7 @@ def error_shares(found: Any) -> tuple[ErrorShare, ...]:
         ErrorShare(words, found.counts[kind] / kept, cost.get(kind))
         for kind, words in OUTCOMES.items()
     ]
-    return (*shares, ErrorShare("missed", found.missed.share, cost["missed"]))
+    return (*shares, ErrorShare("missed (of annotated)", found.missed.share, cost["missed"]))
 
 
 def reliability_of(

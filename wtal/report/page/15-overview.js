@@ -49,11 +49,12 @@ function mapCard({ tiou, rows }) {
       "tr",
       {},
       make("th", { scope: "row", text: row.name }),
-      ...row.map.map((x, t) => cell(x, tops[t], "")),
       ...averages.map((name) => cell(row.averages[name], best(rows.map((other) => other.averages[name])), "average")),
+      ...row.map.map((x, t) => cell(x, tops[t], "")),
     ),
   );
-  const heads = [head("Result"), ...tiou.map((t) => head(String(t))), ...averages.map((name) => head(`mean ${name.replace(":", "–")}`, { class: "average" }))];
+  // The averages first: they are read first, and nine columns of tIoU may not fit beside them.
+  const heads = [head("Result"), ...averages.map((name) => head(`mean ${name.replace(":", "–")}`, { class: "average" })), ...tiou.map((t) => head(String(t)))];
   const box = card("mAP by tIoU", "Percent. A detection counts when its overlap with an annotated segment (tIoU) reaches the column's value.", tableOf(heads, lines, { caption: "mAP in percent, a row per result, a column per tIoU" }));
   box.classList.add("wide");
   return box;
