@@ -1,0 +1,130 @@
+"""Stage `train`: DCC learns from the tags; again only where a video, a tag or a setting changed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from wtal.api import train
+from wtal.checkpoint import MODEL_FILE
+from wtal.config import Config, load_config
+from wtal.errors import WtalError
+from wtal.pipeline.choices import narrow
+from wtal.pipeline.extraction import Extracted
+from wtal.pipeline.ledger import Ledger, digest, file_digest
+from wtal.pipeline.places import Places, cleared
+from wtal.pipeline.tagging import Tagging
+from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.words import Words
+
+STAGE = "train"
+
+
+def learning(
+    words: Words,
+    tagging: Tagging,
+    extracted: Extracted,
+    places: Places,
+    ledger: Ledger,
+    device: torch.device,
+    telling: Telling,
+) -> bool:
+    """Train into the model folder, or leave it as it is; a training that was stopped goes on.
+
+    Returns:
+        Whether anything was trained.
+
+    Raises:
+        WtalError, FeatureError: what the user can mend; stopped by Ctrl-C, with a checkpoint.
+    """
+    overrides = training_overrides(words, extracted.store.dim)
+    key = _key(overrides, words.corrections, tagging, extracted)
+    if ledger.done(STAGE, key) and (places.model / MODEL_FILE).is_file():
+        return False
+    goes_on = ledger.begun(STAGE, key)
+    if not goes_on:
+        # The old model goes before the ledger names the new one: no kill mixes the two.
+        cleared(places.model)
+        ledger.begin(STAGE, key, asked=_asked(words, tagging))
+    started = time.perf_counter()
+    result = train(
+        None,
+        features=places.features,
+        out=places.model,
+        tags=places.tags,
+        corrections=words.corrections,
+        overrides=overrides,
+        resume=goes_on,
+        device=device,
+        quiet=telling.quiet,
+        notify=telling.warn,
+    )[0]
+    seconds = time.perf_counter() - started
+    if result.interrupted:
+        ledger.pause(STAGE, seconds)
+        raise WtalError(
+            f"Stopped in the training after step {result.steps}, which is kept, as is all before "
+            "it; the same command goes on."
+        )
+    videos = len(tagging.training) - len(result.skipped)
+    ledger.finish(STAGE, seconds, videos=videos, steps=result.steps, skipped=len(result.skipped))
+    return True
+
+
+def line(ledger: Ledger, trained: bool) -> str:
+    """For a person."""
+    record = ledger.record(STAGE)
+    about = {} if record is None else record.about
+    state = f"{about.get('steps')} steps" if trained else "unchanged"
+    return f"{counted(int(about.get('videos', 0)), 'video')}, {state}"
+
+
+def awaited(words: Words, tagging: Tagging, ledger: Ledger) -> bool:
+    """Whether there will probably be a training: for an estimate, before anything is extracted."""
+    record = ledger.record(STAGE)
+    return (
+        record is None or not record.finished or record.about.get("asked") != _asked(words, tagging)
+    )
+
+
+def _asked(words: Words, tagging: Tagging) -> str:
+    """What is known of a training before there are features."""
+    tags = sorted(tagging.tags_of_training.items())
+    return digest(tags, list(words.training), file_digest(words.corrections))
+
+
+def training_overrides(words: Words, dim: int) -> tuple[str, ...]:
+    """What the training reads; how segments are cut does not matter to it, unless it measures.
+
+    Args:
+        words: the options, which win.
+        dim: D of the store.
+    """
+    given = words.training
+    if not words.config.validation.fraction:
+        given = tuple(text for text in given if not text.strip().startswith("localize."))
+    return *narrow(dim), *given
+
+
+def _key(
+    overrides: tuple[str, ...], corrections: Path | None, tagging: Tagging, extracted: Extracted
+) -> str:
+    learned = [
+        [video, tags, extracted.features_key(video)]
+        for video, tags in sorted(tagging.tags_of_training.items())
+    ]
+    return digest(_unlike_default(load_config(None, overrides)), learned, file_digest(corrections))
+
+
+def _unlike_default(config: Config) -> dict[str, object]:
+    """What somebody chose: a key that a later version adds must not train all anew."""
+    given, default = asdict(config), asdict(Config())
+    return {
+        f"{section}.{name}": value
+        for section, values in given.items()
+        for name, value in values.items()
+        if value != default[section][name]
+    }
