@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from wtal.calibration import read_calibration
 from wtal.exports.folder import refuse_foreign
 from wtal.exports.job import Job, Segment, Video
-from wtal.exports.selection import by_video, check_classes, chosen, in_time, inside, lengths, read
+from wtal.exports.selection import (
+    by_video,
+    check_classes,
+    chosen,
+    in_time,
+    inside,
+    least_score,
+    lengths,
+    read,
+)
 from wtal.exports.sources import Found, find
 from wtal.exports.words import Words
 from wtal_eval import Detections
@@ -41,6 +53,10 @@ def run(words: Words, *, bar: Bar, show: Say, warn: Say) -> Mapping[str, str]:
         refuse_foreign(words.target, words.to)
     detections = read(words.file, words.detections)
     check_classes(words.classes, detections.labels, str(words.file))
+    calibration = read_calibration(words.file)
+    if words.sure is not None:
+        least = least_score(detections, calibration, words.sure)
+        words = replace(words, above=max(least, -math.inf if words.above is None else words.above))
     with ExitStack() as stack:
         cutter = None if words.videos is None else stack.enter_context(Cutter())
         found = _NOTHING
@@ -68,6 +84,7 @@ def run(words: Words, *, bar: Bar, show: Say, warn: Say) -> Mapping[str, str]:
                 padding_s=words.padding or 0.0,
                 cutter=cutter,
                 progress=progress,
+                calibration=calibration,
             )
             faults |= words.format.write(job)
     show(_summary(words, videos, faults))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from wtal.calibration import Calibration
 from wtal_features.video.cutting import Cutter
 
 
@@ -76,6 +77,7 @@ class Job:
         padding_s: Added before and after each clip.
         cutter: Cuts the videos; None where the format needs none.
         progress: Told (done, total) videos.
+        calibration: From scores to confidences; None where the detections carry none.
     """
 
     videos: tuple[Video, ...]
@@ -88,6 +90,7 @@ class Job:
     padding_s: float
     cutter: Cutter | None
     progress: Callable[[int, int], None]
+    calibration: Calibration | None = None
 
     def media_url(self, video: Video) -> str | None:
         """Where a video's file lies, seen from the export; None without a file."""

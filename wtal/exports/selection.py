@@ -9,6 +9,7 @@ from itertools import compress
 from operator import attrgetter
 from pathlib import Path
 
+from wtal.calibration import Calibration
 from wtal.errors import WtalError
 from wtal.exports.job import Segment
 from wtal_eval import Annotations, Detections
@@ -103,6 +104,24 @@ def inside(segments: Iterable[Segment], duration_s: float | None) -> list[Segmen
         for s in segments
         if s.end_s >= 0 and s.start_s < end_s
     ]
+
+
+def least_score(detections: Detections, calibration: Calibration | None, sure: float) -> float:
+    """The least score of a detection with a confidence of at least `sure`.
+
+    Raises:
+        WtalError: the detections carry no calibration, or none is that sure.
+    """
+    if calibration is None:
+        raise WtalError(
+            f"--sure needs confidences, and {detections.source} carries none; run `wtal calibrate` "
+            "on the run, then `wtal localize` again. --above takes a plain score."
+        )
+    confidence_N = calibration.confidence(detections.score)
+    if not (confidence_N >= sure).any():
+        most = f"the surest has {confidence_N.max():.2f}" if len(confidence_N) else "it has none"
+        raise WtalError(f"--sure is {sure:g}: no detection is that sure, {most}.")
+    return float(detections.score[confidence_N >= sure].min())
 
 
 def in_time(segments: Iterable[Segment]) -> tuple[Segment, ...]:

@@ -29,6 +29,7 @@ class Words:
         videos: folder of the videos.
         annotations: ActivityNet JSON whose instances go beside the detections.
         above: least score.
+        sure: least confidence.
         top: best detections of a video.
         classes: only these labels; none: all.
         fps: frames per second of videos that are not at hand.
@@ -42,6 +43,7 @@ class Words:
     videos: Path | None = None
     annotations: Path | None = None
     above: float | None = None
+    sure: float | None = None
     top: int | None = None
     classes: tuple[str, ...] = ()
     fps: str | None = None
@@ -67,6 +69,8 @@ class Words:
             raise WtalError(f"--padding is {self.padding:g}; expected seconds, 0 or more.")
         if self.above is not None and not math.isfinite(self.above):
             raise WtalError(f"--above is {self.above}; expected a number.")
+        if self.sure is not None and not 0 <= self.sure <= 1:
+            raise WtalError(f"--sure is {self.sure}; expected a confidence between 0 and 1.")
         _ = self.rate, self.start
         self._check_out()
 
