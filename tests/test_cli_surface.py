@@ -10,10 +10,14 @@ from wtal.cli import app
 ANY = {"debug", "help"}
 INPUT = {"features", "tags", "annotations", "fps", "stride"}
 SURFACE = {
+    "run": {"videos", "tags", "annotations", "out", "encoder", "pretrain", "corrections", "exports"}
+    | {"override", "preview", "device", "keep_going", "quiet", "verbose"},
     "train": INPUT
-    | {"config", "out", "override", "seeds", "resume", "device", "keep_going", "quiet", "verbose"},
+    | {"config", "out", "override", "seeds", "corrections", "gain", "resume", "device"}
+    | {"keep_going", "quiet", "verbose"},
     "localize": INPUT
     | {"run", "out", "subset", "shard", "override", "device", "keep_going", "quiet", "verbose"},
+    "calibrate": INPUT | {"run", "subset", "folds", "check", "plot", "override", "device", "quiet"},
     "doctor": INPUT | {"config", "headers_only", "leakage", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},
@@ -33,7 +37,11 @@ SURFACE = {
     | {"fps", "stride", "out", "duplicates", "above", "suggest", "sure", "truth", "protocol"}
     | {"device", "keep_going", "quiet", "verbose"},
     "export": {"detections", "to", "out", "videos", "annotations", "above", "top", "classes"}
+    | {"sure"}
     | {"fps", "timecode", "padding", "keep_going", "quiet", "verbose"},
+    "report": INPUT
+    | {"detections", "out", "videos", "corrections", "versus", "subset", "protocol", "top", "title"}
+    | {"device", "keep_going", "quiet", "verbose"},
     "demo": {"out", "seed", "quiet"},
     "bench": {"what", "json_file", "repeats", "quick", "quiet"},
     "inspect": INPUT

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from wtal.config import Config, load_config
+from wtal.corrections.file import Corrections, read_corrections
+from wtal.corrections.gain import measure_gain
+from wtal.corrections.plan import Plan, plan_gain
+from wtal.corrections.tags import check_labels
 from wtal.errors import WtalError
-from wtal.inputs import read_labels
+from wtal.inputs import Labels, read_labels
 from wtal.training import TrainResult, run_seeds
 from wtal.training import train as train_one
-from wtal_features import open_store
+from wtal_features import FeatureStore, open_store
 
 
 def train(
@@ -31,6 +36,9 @@ def train(
     stride: float | None = None,
     quiet: bool = True,
     notify: Callable[[str], None] = lambda text: None,
+    corrections: Path | str | None = None,
+    gain: bool = True,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[TrainResult]:
     """Learn from video-level tags on a feature store.
 
@@ -48,6 +56,9 @@ def train(
         stride: frames per snippet, for a store without manifest.
         quiet: no progress bar.
         notify: told, before the first step, what the labels leave out.
+        corrections: file of segments with verdicts, which serve the training.
+        gain: with corrections, train once or twice more to measure what they gain.
+        say: told what that takes, before it begins, or why it cannot be.
 
     Returns:
         One result per run.
@@ -66,6 +77,57 @@ def train(
     )
     store = open_store(features, streams=settings.data.streams, fps=fps, stride=stride)
     how: dict[str, Any] = {"resume": resume, "device": device, "quiet": quiet, "notify": notify}
+    if corrections is None:
+        return _runs(settings, seeds, store, labels, Path(out), None, how)
+    given = read_corrections(corrections)
+    check_labels(labels, given)
+    plan = None
+    if gain and given.digest() is not None:
+        plan = plan_gain(settings, labels, given, store.videos)
+    if plan is not None:
+        say(plan if isinstance(plan, str) else plan.cost)
+    results = _runs(settings, seeds, store, labels, Path(out), given, how)
+    if not isinstance(plan, Plan):
+        return results
+    how = {"device": device, "quiet": quiet}
+    return _with_gain(plan, results, settings, seeds, store, labels, given, how)
+
+
+def _runs(
+    config: Config,
+    seeds: Sequence[int],
+    store: FeatureStore,
+    labels: Labels,
+    out: Path,
+    corrections: Corrections | None,
+    how: dict[str, Any],
+) -> list[TrainResult]:
+    """One run, or one for each seed."""
+    how = {**how, "corrections": corrections}
     if seeds:
-        return run_seeds(settings, seeds, store, labels, Path(out), **how)
-    return [train_one(settings, store, labels, Path(out), **how)]
+        return run_seeds(config, seeds, store, labels, out, **how)
+    return [train_one(config, store, labels, out, **how)]
+
+
+def _with_gain(
+    plan: Plan,
+    results: Sequence[TrainResult],
+    config: Config,
+    seeds: Sequence[int],
+    store: FeatureStore,
+    labels: Labels,
+    corrections: Corrections,
+    how: dict[str, Any],
+) -> list[TrainResult]:
+    """The results with what corrections gained; nothing of it where a run was interrupted."""
+    measured: list[TrainResult] = []
+    stopped = any(result.interrupted for result in results)
+    for result, seed in zip(results, seeds or [config.train.seed], strict=False):
+        if stopped:
+            measured.append(result)
+            continue
+        seeded = replace(config, train=replace(config.train, seed=seed))
+        found = measure_gain(plan, result, seeded, store, labels, corrections, **how)
+        stopped = found is None
+        measured.append(replace(result, gain=found, interrupted=stopped))
+    return measured

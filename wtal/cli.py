@@ -58,6 +58,102 @@ KeepGoing = Annotated[
 
 
 @app.command(
+    epilog="Example: wtal run videos --tags tags.csv; wtal run videos --tags tags.csv --preview"
+)
+def run(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or one.")],
+    tags: Tags = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations", help="ActivityNet JSON: scores the result; without --tags its labels."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the results; default: VIDEOS-wtal, beside them."),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="[STREAM=]E",
+            help="As for wtal extract; default: the best that is installed.",
+        ),
+    ] = None,
+    pretrain: Annotated[
+        str | None,
+        typer.Option(
+            "--pretrain", metavar="METHOD", help="Make the encoder of these videos first."
+        ),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option("--corrections", help="What was corrected in the page.")
+    ] = None,
+    exports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--export", metavar="FORMAT", help="Besides csv, webvtt and eaf; may come again."
+        ),
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-o",
+            metavar="A.B=VALUE",
+            help="Override a config key, such as train.steps=800, extract.fps=25, "
+            "export.sure_only=false or pretrain.optim.steps=500.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what it will do and take; write nothing.")
+    ] = False,
+    device: Device = "auto",
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """A folder of videos and their tags -> segments, exports, and a page that plays them.
+
+    Run again, it does only what is new: a video that was added, a tag that changed.
+    """
+    with _problems(debug, "-o train.batch_size=8, -o data.max_snippets=1000 or --device cpu"):
+        from wtal.allocator import keep_freed_memory
+        from wtal.pipeline import Telling, Words
+        from wtal.pipeline import run as run_pipeline
+
+        keep_freed_memory()
+        words = Words(
+            videos=videos,
+            tags=tags,
+            annotations=annotations,
+            out=out,
+            encoders=tuple(encoder or ()),
+            pretrain=pretrain,
+            corrections=corrections,
+            overrides=tuple(override or ()),
+            exports=tuple(exports or ()),
+        )
+        telling = Telling(
+            say=lambda text: print(text, flush=True) if not quiet else None,
+            warn=_once(quiet),
+            bar=lambda title: _counter(title, quiet),
+            steps=lambda: _steps(quiet),
+            quiet=quiet,
+        )
+        result = run_pipeline(
+            words, device=_device(device, quiet), telling=telling, preview=preview
+        )
+        if result is None:
+            return
+        for line in result.lines():
+            _say(line, quiet)
+        _finish({**result.skipped, **result.faults}, keep_going, verbose)
+
+
+@app.command(
     epilog="Example: wtal train configs/basnet.yaml -f store --tags tags.csv --out runs/basnet"
 )
 def train(
@@ -70,6 +166,14 @@ def train(
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="0,1,2: a run each, with mean and sd.")
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option("--corrections", help="Segments that a person judged on the report's page."),
+    ] = None,
+    gain: Annotated[
+        bool,
+        typer.Option(help="With corrections: train without them, too, and compare the two."),
+    ] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue after the last checkpoint.")
     ] = False,
@@ -104,8 +208,12 @@ def train(
             stride=stride,
             quiet=quiet,
             notify=_once(quiet),
+            corrections=corrections,
+            gain=gain,
+            say=lambda text: _say(text, quiet),
         )
         _say_trained(results, seeds is not None, out, quiet)
+        _say_gain(results, quiet)
         _finish(results[0].skipped, keep_going, verbose)
         if any(result.interrupted for result in results):
             raise typer.Exit(1)
@@ -174,7 +282,7 @@ def localize(
             videos = list(store.videos) if chosen is None else chosen
             file = out or folder / DETECTIONS_FILE
             job = _Job(folder, file, override or (), part, quiet)
-            skipped |= _localize_run(job, localizer, store, videos)
+            skipped |= _localize_run(job, localizer, store, videos, warn)
         _finish(skipped, keep_going, verbose)
 
 
@@ -189,16 +297,24 @@ class _Job(NamedTuple):
 
 
 def _localize_run(
-    job: _Job, localizer: Localizer, store: FeatureStore, videos: list[str]
+    job: _Job,
+    localizer: Localizer,
+    store: FeatureStore,
+    videos: list[str],
+    warn: Callable[[str], None],
 ) -> dict[str, str]:
     """Write the result of one run, or a shard of it; the faults of videos."""
     from tqdm import tqdm
 
+    from wtal.calibration.identity import calibration_of
     from wtal.results import SKIPPED_FILE, write_results, write_skipped
     from wtal.shards import join_if_complete, work_of
 
     file, skipped_file = job.file, job.folder / SKIPPED_FILE
     common: dict[str, object] = {"run": str(job.folder), "features": str(store.root)}
+    calibration = calibration_of(job.folder, localizer, warn)
+    if calibration is not None:
+        common["calibration"] = calibration.to_json()
     details = common
     if job.shard is not None:
         common = common | {"work": work_of(job.folder, job.overrides, videos)}
@@ -212,6 +328,68 @@ def _localize_run(
     if job.shard is not None:
         _say(f"{join_if_complete(job.shard, job.file, common)}.", job.quiet)
     return faults
+
+
+@app.command(
+    epilog="Example: wtal calibrate runs/dcc -f store --tags tags.csv; "
+    "wtal calibrate runs/dcc -f store --annotations thumos14.json --check test --plot check.png"
+)
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a --seeds sweep.")],
+    features: Features,
+    tags: Tags = None,
+    annotations: Annotations = None,
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            "--subset",
+            help="Tagged videos that the run did not learn from; default: those that it did, "
+            "judged by networks that learn from the others.",
+        ),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option("--folds", help="Parts of the training videos: so many trainings.")
+    ] = 3,
+    check: Annotated[
+        str | None,
+        typer.Option("--check", metavar="SUBSET", help="Compare with the annotations of these."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="PNG to draw: the reliability that --check finds.")
+    ] = None,
+    override: Override = None,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Learn from tags how sure a score is; `wtal localize` then says so in its results."""
+    with _problems(debug, "--device cpu"):
+        from wtal.calibration.command import Words
+        from wtal.calibration.command import run as run_calibrate
+
+        words = Words(
+            runs=_runs(run),
+            features=features,
+            tags=tags,
+            annotations=annotations,
+            subset=subset,
+            folds=folds,
+            check=check,
+            plot=plot,
+            overrides=override or (),
+            fps=fps,
+            stride=stride,
+        )
+        run_calibrate(
+            words,
+            device=_device(device, quiet),
+            quiet=quiet,
+            bar=lambda title: _counter(title, quiet),
+            show=lambda line: _say(line, quiet),
+            warn=_once(quiet),
+        )
 
 
 @app.command(
@@ -904,6 +1082,10 @@ def export(
     above: Annotated[
         float | None, typer.Option("--above", help="Least score; default: any.")
     ] = None,
+    sure: Annotated[
+        float | None,
+        typer.Option("--sure", help="Least confidence, 0 to 1, of a run that was calibrated."),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option("--top", min=1, help="Best detections of a video; default: all, of clips 10."),
@@ -937,6 +1119,7 @@ def export(
             videos=videos,
             annotations=annotations,
             above=above,
+            sure=sure,
             top=top,
             classes=tuple(classes or ()),
             fps=fps,
@@ -952,23 +1135,105 @@ def export(
         _finish(dict(faults), keep_going, verbose)
 
 
+@app.command(
+    epilog="Example: wtal report runs/dcc --videos videos --annotations annotations.json; "
+    "wtal report detections.json --videos videos --out look.html"
+)
+def report(
+    detections: Annotated[Path, typer.Argument(help="Folder of a run, or a result file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Page to write; default: report.html beside the detections."),
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="Folder of the videos, for the player.")
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="ActivityNet JSON: segments to show and score."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", "-f", help="Store that curves come from; default: the run's."),
+    ] = None,
+    tags: Tags = None,
+    corrections: Annotated[
+        Path | None, typer.Option("--corrections", help="Saved corrections to begin with.")
+    ] = None,
+    versus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--versus", metavar="NAME=FILE", help="Another result in the mAP table; may come again."
+        ),
+    ] = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="Only videos of this subset.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Of the scores, as for wtal eval.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Best detections of a video.")] = 200,
+    title: Annotated[str | None, typer.Option("--title", help="Of the page.")] = None,
+    device: Device = "auto",
+    fps: Fps = None,
+    stride: Stride = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Write one offline page: players, timelines, curves, scores, and corrections by hand."""
+    with _problems(debug, "--top 20 or --device cpu"):
+        from wtal.report import Words, named_results, run
+
+        words = Words(
+            detections=detections,
+            out=out,
+            features=features,
+            videos=videos,
+            annotations=annotations,
+            tags=tags,
+            corrections=corrections,
+            subset=subset,
+            protocol=protocol,
+            versus=named_results(versus or ()),
+            top=top,
+            title=title,
+            fps=fps,
+            stride=stride,
+        )
+        faults = run(
+            words,
+            device=_device(device, quiet=True) if words.folder is not None else "cpu",
+            bar=lambda title: _counter(title, quiet),
+            show=lambda line: _say(line, quiet),
+            warn=_once(quiet),
+        )
+        _finish(dict(faults), keep_going, verbose)
+
+
 @app.command(epilog="Example: wtal demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")] = Path("demo"),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the data and the training.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of videos and trainings.")] = 0,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """The whole path on made-up features: train, localize, score, draw; offline, in a minute."""
+    """The whole path on videos that it makes, offline: learn, find, score, a page that plays it."""
     with _problems(debug):
+        from wtal.allocator import keep_freed_memory
         from wtal.demo import demo as run_demo
-        from wtal_eval.report import Report
+        from wtal.pipeline import Telling
 
-        result = run_demo(out, seed, quiet=quiet, say=lambda text: _say(text, quiet))
-        print(Report((result.evaluation,)).text(), end="")
-        print(f"\nrun folder: {result.run}")
-        if result.picture is not None:
-            print(f"picture:    {result.picture}")
+        keep_freed_memory()
+        telling = Telling(
+            say=lambda text: print(text, flush=True) if not quiet else None,
+            warn=_once(quiet),
+            bar=lambda title: _counter(title, quiet),
+            steps=lambda: _steps(quiet),
+            quiet=quiet,
+        )
+        print("\n".join(run_demo(out, seed, telling=telling).lines()))
 
 
 class _Bench(TyperCommand):
@@ -1268,6 +1533,15 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
         _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
         for name, value in summarise(range(len(finished)), finished)["figures"].items():
             _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+
+
+def _say_gain(results: list[TrainResult], quiet: bool) -> None:
+    gains = [result.gain for result in results if result.gain is not None]
+    if gains:
+        from wtal.corrections.gain import gain_lines
+
+        for line in gain_lines(gains):
+            _say(line, quiet)
 
 
 def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:

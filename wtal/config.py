@@ -19,6 +19,7 @@ import yaml
 from wtal.clusters import ClusterConfig
 from wtal.compat import Compat
 from wtal.context import FeaturesConfig
+from wtal.corrections.supervision import CorrectionsConfig
 from wtal.data import DataConfig
 from wtal.dcc import DccConfig
 from wtal.errors import WtalError
@@ -41,6 +42,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     dcc: DccConfig = field(default_factory=DccConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    corrections: CorrectionsConfig = field(default_factory=CorrectionsConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from wtal.beta import Beta, BetaConfig
 from wtal.checkpoint import optimizer_tensors, restore_optimizer
 from wtal.clusters import ClusterConfig, SnippetClusters
+from wtal.corrections.supervision import Known
 from wtal.data import Batch
 from wtal.errors import WtalError
 from wtal.losses import denoised
@@ -218,7 +219,13 @@ class DenoisedContrast:
         self.started: int | None = None  # step at which the contrast started
 
     def __call__(
-        self, output: Output, batch: Batch, step: int, *, measure: bool = True
+        self,
+        output: Output,
+        batch: Batch,
+        step: int,
+        *,
+        measure: bool = True,
+        known: Known | None = None,
     ) -> Contrast:
         """The term of a batch; the bank and the clusters are brought up to date with it.
 
@@ -227,6 +234,7 @@ class DenoisedContrast:
             batch: what it saw.
             step: steps done before this one.
             measure: whether to take the figures that tell how it goes.
+            known: what corrections say of the batch: certain, in place of pseudo-labels.
         """
         figures: dict[str, float] = {}
         if self.started is None and self._may_start(step):
@@ -235,7 +243,7 @@ class DenoisedContrast:
         if active and self._clusters_last() and self.clusters.due(step, self.steps_per_epoch):
             figures |= self.clusters.round(step)
         with torch.set_grad_enabled(active):
-            snippets = self.snippets(output, batch, step)
+            snippets = self.snippets(output, batch, step, known)
             index_S, regions = self.regions(snippets, batch.videos_B)
         self.bank.update(index_S, *regions, step, self.config.bank_momentum)
         if not active:
@@ -258,7 +266,9 @@ class DenoisedContrast:
     def _clusters_last(self) -> bool:
         return self.config.denoise in ("cluster", "shuffled") and self.clusters.config.lasts
 
-    def snippets(self, output: Output, batch: Batch, step: int) -> Snippets:
+    def snippets(
+        self, output: Output, batch: Batch, step: int, known: Known | None = None
+    ) -> Snippets:
         """Pseudo-labels, projected features and confidence of a batch (D1 to D4)."""
         mask_BT = batch.mask_BT
         rows = Packing.of(mask_BT).snippet_rows(mask_BT.device)
@@ -275,12 +285,16 @@ class DenoisedContrast:
             attention_N, base_NC, supp_NC = (part[mask_BT] for part in output[:3])
             cas_NC = activations(attention_N, base_NC, supp_NC, self.config.pseudo.source)
             labels_NC = pseudo_labels(cas_NC, video_N, batch.labels_BC, self.config.pseudo)
+            if known is not None:
+                labels_NC = known.override(labels_NC)
             if self.clusters.config.features == "input":
                 clustered_Nd = F.normalize(batch.features_BTD[mask_BT], dim=1)
             else:
                 projected = self.clusters.config.features == "projected"
                 clustered_Nd = F.normalize((x_Nd if projected else h_NE).detach(), dim=1)
             confidence_NC = self._confidence(clustered_Nd, labels_NC, lengths_B, batch, step)
+            if known is not None:
+                confidence_NC = known.certain(confidence_NC)
             if self._clusters_last():
                 self._remember(clustered_Nd, labels_NC, lengths_B, batch)
         tagged_NC = self.labels_VC[batch.videos_B][video_N]

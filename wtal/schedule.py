@@ -29,6 +29,9 @@ PURPOSES = {
     "projection": 6,
     "clusters": 7,
     "controls": 8,
+    "withheld": 9,
+    "folds": 10,
+    "decoys": 11,
 }
 
 

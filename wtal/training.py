@@ -3,7 +3,7 @@
 `train` opens a run folder, checks the inputs, and calls `fit`; `fit` runs the steps. A run folder
 holds config.yaml (resolved), environment.json, metrics.jsonl, state/checkpoint.safetensors and
 model.safetensors; skipped.json where a video could not be read; context.safetensors where features
-are refined.
+are refined; corrections.json where segments were corrected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
@@ -36,6 +36,9 @@ from wtal.checkpoint import (
 from wtal.clusters import searched_by
 from wtal.config import Config, dump_config, load_config, resolved
 from wtal.context import CONTEXT_FILE, Context, open_context
+from wtal.corrections.file import Corrections, write_corrections
+from wtal.corrections.supervision import Supervision, past_the_end, supervise
+from wtal.corrections.tags import merge
 from wtal.data import Batch, Sampler, TrainingVideos, open_training_videos, select_subset
 from wtal.dcc import Contrast, DenoisedContrast
 from wtal.environment import describe
@@ -52,6 +55,10 @@ from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
 from wtal_features.files import atomic_write, lock
 
+if TYPE_CHECKING:
+    from wtal.corrections.gain import Gain
+
+CORRECTIONS_FILE = "corrections.json"
 CLUSTER_BUDGET = 0.05  # of the time of an epoch; more is said aloud
 
 
@@ -65,6 +72,7 @@ class TrainResult:
     figures: dict[str, float]  # last line of metrics.jsonl, without time stamps
     skipped: dict[str, str]  # video -> fault
     interrupted: bool  # stopped by a signal, with a checkpoint
+    gain: Gain | None = None  # what corrections gained, where that was measured
 
 
 def train(
@@ -77,6 +85,7 @@ def train(
     device: torch.device | str = "cpu",
     quiet: bool = False,
     notify: Callable[[str], None] = lambda text: None,
+    corrections: Corrections | None = None,
 ) -> TrainResult:
     """Train one network into a run folder.
 
@@ -89,11 +98,13 @@ def train(
         device: where to compute.
         quiet: no progress bar.
         notify: told, before the first step, what the labels leave out.
+        corrections: what a person said of segments of training videos.
 
     Raises:
         WtalError, FeatureError: bad input, a folder in use, a non-finite loss.
     """
     names, subset = select_subset(labels.subsets, config.data.train_subset, labels.source)
+    labels, corrected = merge(labels, corrections, names)
     config = resolved(config, store.dim, len(names))
     check_supervision(config.validation, labels.annotations)
     _check_folder(out, config, resume)
@@ -113,14 +124,17 @@ def train(
             context,
         )
         _write_json(out / "skipped.json", faults, keep_empty=False)
-        for text in before_training(labels, names, videos.names):
+        past = past_the_end(corrected, store, videos)
+        for text in [*before_training(labels, names, videos.names), *past]:
             notify(text)
         split(videos, config.validation, numpy_generator(config.train.seed, "split"))
         continued = resume and (out / STATE_FILE).exists()
         if continued:
-            _check_inputs(out, identity(videos, store.dim, context))
+            _check_inputs(out, identity(videos, store.dim, context, corrected))
         if context is not None:
             context.save(out)
+        if corrections is not None:
+            write_corrections(out / CORRECTIONS_FILE, corrections)
         # Also where a run goes on: it may have been given more steps.
         with atomic_write(out / "config.yaml") as handle:
             handle.write(dump_config(_with_own_files(config)).encode())
@@ -136,8 +150,13 @@ def train(
             if context is not None:
                 file = config.features.context_file
                 inputs["context"] = {"file": file, "sha256": context.sha256}
+            if corrected is not None:
+                inputs["corrections"] = corrected.about()
             _write_json(out / "environment.json", describe(inputs, config.train.seed, device))
-        return fit(config, store, videos, labels, out, faults, device, interrupt, quiet, context)
+        return fit(
+            *(config, store, videos, labels, out, faults, device, interrupt, quiet, context),
+            corrections=corrected,
+        )
 
 
 def fit(
@@ -151,6 +170,8 @@ def fit(
     interrupt: Interrupt,
     quiet: bool,
     context: Context | None = None,
+    *,
+    corrections: Corrections | None = None,
 ) -> TrainResult:
     """The steps of one run, from its last checkpoint on; `videos` are in context already."""
     seed = config.train.seed
@@ -163,6 +184,7 @@ def fit(
         network.parameters(), weight_decay=config.train.weight_decay, fused=True
     )
     criterion = Criterion(config.loss, config.compat, len(videos.classes))
+    supervision = supervise(corrections, config.corrections, store, training, device)
     sampler = Sampler(
         training,
         config.data,
@@ -175,7 +197,7 @@ def fit(
     peak = config.train.peak_rate(network.hidden_dim)
     contrast = _contrast(config, network, training, sampler, steps, device)
     done, facts = _restore(out, network, optimizer, contrast)
-    facts = {**facts, "inputs": identity(videos, store.dim, context)}
+    facts = {**facts, "inputs": identity(videos, store.dim, context, corrections)}
     figures: dict[str, float] = {}
     with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
         while done < steps and not interrupt.requested:
@@ -193,6 +215,7 @@ def fit(
                 step=done,
                 contrast=contrast,
                 measure_contrast=logged,
+                supervision=supervision,
             )
             done += 1
             bar.update()
@@ -257,6 +280,7 @@ def train_step(
     step: int = 0,
     contrast: DenoisedContrast | None = None,
     measure_contrast: bool = True,
+    supervision: Supervision | None = None,
 ) -> dict[str, float]:
     """One forward, backward and update.
 
@@ -271,10 +295,11 @@ def train_step(
         step: steps done before this one.
         contrast: what DCC adds; None: nothing.
         measure_contrast: whether its figures are wanted.
+        supervision: what corrections add; None: nothing.
 
     Returns:
-        `loss` (the weighted sum of the terms of BaS-Net), each term, and the figures of the
-        contrast.
+        `loss` (the weighted sum of the terms of BaS-Net), each term, those of corrections
+        included, and the figures of the contrast.
 
     Raises:
         WtalError: a term is not finite; nothing was updated.
@@ -289,11 +314,16 @@ def train_step(
     loss = criterion.total(terms)
     values = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
     _refuse_non_finite(values, step)
+    known, corrected = None, {}
+    if supervision is not None:
+        known = supervision.known(batch)
+        corrected = supervision.terms(output, batch, known)
+        loss = loss + supervision.weighted(corrected)
     term = Contrast(None, {}, {})
     if contrast is not None:
-        term = contrast(output, batch, step, measure=measure_contrast)
+        term = contrast(output, batch, step, measure=measure_contrast, known=known)
         loss = loss + contrast.weighted(term.taught)
-    added = term.taught if term.loss is None else {"dcc": term.loss, **term.taught}
+    added = {**({} if term.loss is None else {"dcc": term.loss}), **term.taught, **corrected}
     values |= {name: value.item() for name, value in added.items()}
     _refuse_non_finite(values, step)
     for group in optimizer.param_groups:
@@ -421,13 +451,18 @@ def _with_own_files(config: Config) -> Config:
 
 
 def identity(
-    videos: TrainingVideos, feature_dim: int, context: Context | None = None
+    videos: TrainingVideos,
+    feature_dim: int,
+    context: Context | None = None,
+    corrections: Corrections | None = None,
 ) -> dict[str, Any]:
     """What a run learns from, short enough for its state: classes, dims, digests of the inputs."""
     digest = hashlib.sha256(json.dumps(videos.names).encode())
     digest.update(videos.labels_VC.astype(bool).tobytes())
     about = {"classes": list(videos.classes), "feature_dim": feature_dim}
     about |= {"videos": digest.hexdigest()}
+    if corrections is not None:
+        about |= {"corrections": corrections.digest()}
     if context is None:
         return about
     # The file that was given, and the model in it, which the copy of the run must hold.
@@ -438,6 +473,7 @@ def _check_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
     """Refuse to go on with other tags, whose order of classes the weights would not know."""
     earlier = load_facts(out / STATE_FILE).get("inputs", inputs)
     words = {
+        "corrections": "other corrections, or without any",  # first: they change tags and classes
         "classes": "other classes",
         "feature_dim": "features of another dim",
         "videos": "other videos or tags",
@@ -525,6 +561,7 @@ def run_seeds(
     device: torch.device | str = "cpu",
     quiet: bool = False,
     notify: Callable[[str], None] = lambda text: None,
+    corrections: Corrections | None = None,
 ) -> list[TrainResult]:
     """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure."""
     results: list[TrainResult] = []
@@ -539,6 +576,7 @@ def run_seeds(
                 device=device,
                 quiet=quiet,
                 notify=notify,
+                corrections=corrections,
             )
             results.append(run)
             if results[-1].interrupted:

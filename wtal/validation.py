@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wtal.data import TrainingVideos
 from wtal.errors import WtalError
 from wtal.localize import Localizer, VideoDetections
-from wtal_eval import Annotations, evaluate
+from wtal_eval import Annotations, Evaluation, evaluate
 from wtal_eval.classification import classify
 from wtal_features import FeatureStore
 
@@ -140,16 +140,17 @@ def measure(
     if config.labels == "video_labels":
         return {"validation_video_map": video_map}
     assert annotations is not None  # check_supervision asked for them
-    return {"validation_map": _segment_map(results, annotations), "validation_video_map": video_map}
+    segment_map = evaluate_on(results, annotations).averages["0.1:0.7"]
+    return {"validation_map": segment_map, "validation_video_map": video_map}
 
 
-def _segment_map(results: Mapping[str, VideoDetections], annotations: Annotations) -> float:
-    """Mean mAP over tIoU .1:.1:.7 of detections against the segments of the same videos."""
+def evaluate_on(results: Mapping[str, VideoDetections], annotations: Annotations) -> Evaluation:
+    """Detections against the segments of the same videos; classes of others do not count."""
     subsets = tuple("held-out" if video in results else "other" for video in annotations.videos)
-    evaluation = evaluate(
+    return evaluate(
         {"results": {name: found.as_dicts() for name, found in results.items()}},
         replace(annotations, subsets=subsets),
         protocol="thumos14",
         subset="held-out",
+        unknown_labels="ignore",
     )
-    return evaluation.averages["0.1:0.7"]

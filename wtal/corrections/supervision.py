@@ -1,0 +1,170 @@
+"""Corrections in training: what is known of a batch, and the terms that teach it.
+
+Shapes: B videos, T snippets (padded), N snippets of a batch, C action classes, V training videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wtal.corrections.file import Corrections
+from wtal.corrections.targets import HERE, NOT_HERE, UNKNOWN, snippet_targets
+from wtal.data import Batch, TrainingVideos
+from wtal.errors import WtalError
+from wtal.losses import corrected
+from wtal.model import Output
+from wtal.notices import some
+from wtal_features import FeatureStore
+
+SLACK_S = 1.0  # a player and a decoder may differ by so much at the end of a video
+
+
+@dataclass(frozen=True)
+class CorrectionsConfig:
+    """How much corrections weigh; without a corrections file nothing reads this."""
+
+    classes_weight: float = 0.1
+    """Of the cross-entropy of the suppression branch where a class is known to be, or not to be."""
+    attention_weight: float = 1.0
+    """Of the cross-entropy of the attention where action or background is known."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("classes_weight", "attention_weight"):
+            if getattr(self, name) < 0:
+                value = getattr(self, name)
+                raise WtalError(f"corrections.{name} is {value}; expected at least 0.")
+
+
+class Known(NamedTuple):
+    """What corrections say of the snippets of a batch, one below the other."""
+
+    here_NC: Tensor  # bool: the class happens
+    not_here_NC: Tensor  # bool: it does not
+    background_N: Tensor  # bool: none of the video's classes does
+    video_N: Tensor  # int64, video of each snippet
+
+    def override(self, labels_NC: Tensor) -> Tensor:
+        """Pseudo-labels (N, C+1) with what is known in their place."""
+        action_N1 = self.here_NC.any(1, keepdim=True)
+        background_N1 = self.background_N.unsqueeze(1)
+        here_NC = torch.cat([self.here_NC, background_N1], dim=1)
+        not_here_NC = torch.cat([self.not_here_NC, action_N1], dim=1)
+        return (labels_NC | here_NC) & ~not_here_NC
+
+    def certain(self, confidence_NC: Tensor) -> Tensor:
+        """Confidence (N, C+1) with 1 where something is known."""
+        known_NC = self.here_NC | self.not_here_NC
+        of_background_N = self.here_NC.any(1) | self.background_N
+        known_NC = torch.cat([known_NC, of_background_N.unsqueeze(1)], dim=1)
+        return torch.where(known_NC, torch.ones_like(confidence_NC), confidence_NC)
+
+
+class Supervision:
+    """The corrected training videos, snippet by snippet.
+
+    Args:
+        config: weights of the terms.
+        targets: index of a training video -> (n, C) int8, see targets.py.
+    """
+
+    def __init__(self, config: CorrectionsConfig, targets: Mapping[int, Tensor]) -> None:
+        self.targets = targets
+        self.weights = {
+            "corrected_classes": config.classes_weight,
+            "corrected_attention": config.attention_weight,
+        }
+
+    def known(self, batch: Batch) -> Known:
+        """What is known of the snippets that the bins of a batch show."""
+        mask_BT = batch.mask_BT
+        N, C = int(mask_BT.sum()), batch.labels_BC.shape[1]
+        lengths_B = mask_BT.sum(1)
+        video_N = torch.repeat_interleave(lengths_B)
+        target_NC = torch.full((N, C), UNKNOWN, dtype=torch.int8, device=mask_BT.device)
+        position_N, start = batch.positions_BT[mask_BT], 0
+        seen_B = torch.zeros_like(lengths_B, dtype=torch.bool)
+        for b, (video, T) in enumerate(
+            zip(batch.videos_B.tolist(), lengths_B.tolist(), strict=True)
+        ):
+            if video in self.targets:
+                rows = slice(start, start + T)
+                target_NC[rows] = self.targets[video][position_N[rows]]
+                seen_B[b] = True
+            start += T
+        here_NC, not_here_NC = target_NC == HERE, target_NC == NOT_HERE
+        absent_NC = not_here_NC | (batch.labels_BC[video_N] == 0)
+        background_N = absent_NC.all(1) & ~here_NC.any(1) & seen_B[video_N]
+        return Known(here_NC, not_here_NC, background_N, video_N)
+
+    def terms(self, output: Output, batch: Batch, known: Known) -> dict[str, Tensor]:
+        """The terms of losses/corrected.py by name, unweighted."""
+        mask_BT, (here_NC, not_here_NC, background_N, video_N) = batch.mask_BT, known
+        supp_NC = output.cas_supp_BTC[mask_BT][:, :-1]
+        attention_N = output.attention_BT[mask_BT]
+        action_N = here_NC.any(1)
+        return {
+            "corrected_classes": corrected.classes(supp_NC, here_NC, not_here_NC, video_N),
+            "corrected_attention": corrected.attention(
+                attention_N, action_N, background_N, video_N
+            ),
+        }
+
+    def weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Their weighted sum."""
+        first, *rest = (self.weights[name] * value for name, value in terms.items())
+        return sum(rest, first)
+
+
+def supervise(
+    corrections: Corrections | None,
+    config: CorrectionsConfig,
+    store: FeatureStore,
+    videos: TrainingVideos,
+    device: torch.device | str,
+) -> Supervision | None:
+    """The supervision that corrections give; None where none of these videos was corrected.
+
+    Raises:
+        FeatureError: the store does not know the time base of a corrected video.
+    """
+    if corrections is None:
+        return None
+    targets: dict[int, Tensor] = {}
+    for v, name in enumerate(videos.names):
+        said = corrections.videos.get(name)
+        if said is not None and (said.complete or said.segments):
+            seconds = store.timing(name).seconds_per_snippet
+            n = len(videos.read(name))
+            targets[v] = torch.from_numpy(snippet_targets(said, videos.classes, n, seconds)).to(
+                device
+            )
+    return Supervision(config, targets) if targets else None
+
+
+def past_the_end(
+    corrections: Corrections | None, store: FeatureStore, videos: TrainingVideos
+) -> list[str]:
+    """A sentence about corrected videos that are shorter than their corrections."""
+    beyond = []
+    corrected = {} if corrections is None else corrections.videos
+    for name in videos.names:
+        said = corrected.get(name)
+        if said is not None and said.segments:
+            timing = store.timing(name)
+            end_s = len(videos.read(name)) * timing.seconds_per_snippet
+            end_s = max(end_s, timing.duration_s or 0.0)
+            if max(each.end_s for each in said.segments) > end_s + SLACK_S:
+                beyond.append(name)
+    if not beyond:
+        return []
+    what = "1 video" if len(beyond) == 1 else f"{len(beyond)} videos"
+    return [
+        f"Corrections of {what} lie past the end, and count up to there: {some(beyond)}. Are the "
+        "frames per second and the stride of the features right?"
+    ]
