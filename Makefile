@@ -41,7 +41,7 @@ fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
 	$(BIN)/pytest -q -m "not slow"
 
 docs: $(VENV)/.dev  ## build the site of docs/ into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 chaos: $(VENV)/.dev  ## kill an extraction twenty times at random; the store must end in the same bytes
 	WTAL_KILLS=20 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
