@@ -16,7 +16,8 @@ which is then out of all trainings: settings are chosen so. What is done is kept
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ from wtal_features import FeatureStore, open_store
 from wtal_features.files import make_folder, read_json, write_json
 
 NONE = "0"
+KINDS = ("misplaced", "what happens", "what does not")
+ROW = rf"([1-9][0-9]*|all)( ({'|'.join(KINDS)}))?"
 
 
 @dataclass(frozen=True)
@@ -104,24 +107,18 @@ def detected(run: Path, data: Data) -> dict[str, list[Span]]:
     return found
 
 
-def rows_of(counts: Sequence[int], control: int, data: Data, seed: int, run: Path) -> Any:
-    """Label -> the corrections of a row."""
-    found = detected(run, data)
+def reviewed(label: str, data: Data, found: Mapping[str, list[Span]], seed: int) -> Corrections:
+    """The corrections of a row, by its label: `30`, `30 misplaced`, `all`."""
+    count, _, kind = label.partition(" ")
     truth = {name: data.spans(name) for name in data.training}
-    draw = numpy_generator(seed, "controls")
-    order = draw.permutation(data.training).tolist()
-    durations = {name: _seconds(data.store, name) for name in data.training}
-
-    def after(most: int | None) -> Corrections:
-        return review(found, truth, order, most=most)
-
-    rows = {str(n): after(n) for n in counts if n}
-    if control:
-        some = after(control)
-        rows[f"{control} misplaced"] = misplaced(some, durations, draw)
-        rows[f"{control} what happens"] = happening(some)
-        rows[f"{control} what does not"] = absent(some, durations)
-    return rows | {"all": after(None)}
+    order = numpy_generator(seed, "controls").permutation(data.training).tolist()
+    made = review(found, truth, order, most=None if count == "all" else int(count))
+    if kind == "what happens":
+        return happening(made)
+    durations = {name: _seconds(data.store, name) for name in made.videos}
+    if kind == "what does not":
+        return absent(made, durations)
+    return misplaced(made, durations, numpy_generator(seed, "controls", 1)) if kind else made
 
 
 def _seconds(store: FeatureStore, name: str) -> float:
@@ -154,10 +151,9 @@ def seed_rows(
     folder = args.out / f"seed-{seed}"
     make_folder(folder)
     results = {NONE: score(folder / NONE, seeded, data, None)}
-    rows = rows_of(args.counts, args.control, data, seed, folder / NONE)
-    for label, corrections in rows.items():
-        if label == "all" and not args.all:
-            continue
+    found = detected(folder / NONE, data)
+    for label in args.rows:
+        corrections = reviewed(label, data, found, seed)
         write_corrections(folder / f"{label}.json", corrections)
         results[label] = score(folder / label, seeded, data, corrections)
         value = results[label]["averages"][HEADLINE]
@@ -187,16 +183,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="runs are kept here")
-    parser.add_argument("--counts", default="10,30", help="corrections of a row, 10,30")
-    parser.add_argument("--control", type=int, default=0, help="corrections of the control rows")
-    parser.add_argument("--all", action="store_true", help="a row with every video complete")
+    parser.add_argument("--rows", default="10,30", help="such as 10,30,30 misplaced,all")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--held-out", type=float, default=0.0, help="score training videos instead")
     parser.add_argument("--subset", default="test")
     parser.add_argument("-o", dest="override", action="append", default=[], metavar="A.B=VALUE")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    args.counts = [int(part) for part in args.counts.split(",")]
+    args.rows = args.rows.split(",")
+    wrong = [label for label in args.rows if not re.fullmatch(ROW, label)]
+    if wrong:
+        parser.error(f"--rows: {wrong[0]!r}; expected N or all, and perhaps one of {KINDS}")
     args.seeds = [int(part) for part in args.seeds.split(",")]
     return args
 

@@ -69,6 +69,11 @@ class VideoCorrections:
         """Classes that happen in it, sorted."""
         return tuple(sorted({each.label for each in self.segments if each.happens}))
 
+    @property
+    def says_anything(self) -> bool:
+        """Whether somebody corrected it at all."""
+        return self.complete or bool(self.segments)
+
 
 @dataclass(frozen=True)
 class Corrections:
@@ -111,17 +116,13 @@ class Corrections:
 
     def digest(self) -> str | None:
         """A hash of what is said, in whatever order; None where nothing is."""
-        said = {name: video for name, video in self.videos.items() if _says_anything(video)}
+        said = {name: video for name, video in self.videos.items() if video.says_anything}
         if not said:
             return None
         rows = [
             [n, v.complete, sorted(_row(s) for s in v.segments)] for n, v in sorted(said.items())
         ]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def _says_anything(video: VideoCorrections) -> bool:
-    return video.complete or bool(video.segments)
 
 
 def _row(each: Correction) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ class CorrectionsConfig:
 
     classes_weight: float = 0.1
     """Of the cross-entropy of the suppression branch where a class is known to be, or not to be."""
-    attention_weight: float = 1.0
+    attention_weight: float = 0.3
     """Of the cross-entropy of the attention where action or background is known."""
 
     def __post_init__(self) -> None:
@@ -138,7 +138,7 @@ def supervise(
     targets: dict[int, Tensor] = {}
     for v, name in enumerate(videos.names):
         said = corrections.videos.get(name)
-        if said is not None and (said.complete or said.segments):
+        if said is not None and said.says_anything:
             seconds = store.timing(name).seconds_per_snippet
             n = len(videos.read(name))
             targets[v] = torch.from_numpy(snippet_targets(said, videos.classes, n, seconds)).to(
@@ -163,8 +163,7 @@ def past_the_end(
                 beyond.append(name)
     if not beyond:
         return []
-    what = "1 video" if len(beyond) == 1 else f"{len(beyond)} videos"
     return [
-        f"Corrections of {what} lie past the end, and count up to there: {some(beyond)}. Are the "
-        "frames per second and the stride of the features right?"
+        "Corrections that go on after the end of their video count up to there. In these videos: "
+        f"{some(beyond)}. Are the frames per second and the stride of the features right?"
     ]

@@ -36,12 +36,10 @@ def merge(
     check_labels(labels, corrections)
     training = frozenset(names)
     notes = [*labels.notes, *corrections.notes]
-    outside = corrections.videos.keys() - training
+    outside = {n for n, video in corrections.videos.items() if video.says_anything} - training
     if outside:
-        what = "1 video is" if len(outside) == 1 else f"{len(outside)} videos are"
         notes.append(
-            f"Corrections of {what} kept out of the training, being no training videos: "
-            f"{some(outside)}."
+            f"Corrections are kept out where a video is none of the training: {some(outside)}."
         )
     kept = corrections.only(training)
     if kept.digest() is None:
