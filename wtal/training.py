@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 CORRECTIONS_FILE = "corrections.json"
 CLUSTER_BUDGET = 0.05  # of the time of an epoch; more is said aloud
+CLUSTER_WORTH_A_WORD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def fit(
             )
             done += 1
             bar.update()
-            if terms.get("cluster_share", 0) > CLUSTER_BUDGET and not quiet:
+            if _costs_too_much(terms) and not quiet:
                 bar.write(_over_budget(terms["cluster_share"]), file=sys.stderr)
             last = done == steps
             measured: dict[str, float] = {}
@@ -529,6 +530,12 @@ def _last_figures(out: Path) -> dict[str, float]:
     lines = _lines(out / "metrics.jsonl")
     figures: dict[str, float] = json.loads(lines[-1]) if lines else {}
     return {name: value for name, value in figures.items() if name not in ("step", "seconds")}
+
+
+def _costs_too_much(terms: Mapping[str, float]) -> bool:
+    """Whether a round took a share worth a word; rounds of milliseconds need none."""
+    long = terms.get("cluster_seconds", 0) >= CLUSTER_WORTH_A_WORD_S
+    return long and terms.get("cluster_share", 0) > CLUSTER_BUDGET
 
 
 def _over_budget(share: float) -> str:

@@ -440,12 +440,19 @@ def test_one_step_of_training_follows_the_gradient_of_all_terms() -> None:
         torch.testing.assert_close(before[name] - after, gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_clustering_beyond_its_budget_is_said(
-    data: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("worth_a_word_s", "said"), [(0.0, True), (60.0, False)])
+def test_clustering_beyond_its_budget_is_said_where_it_takes_seconds(
+    worth_a_word_s: float,
+    said: bool,
+    data: Data,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(training, "CLUSTER_WORTH_A_WORD_S", worth_a_word_s)
     labels, store = read_labels(tags=data[1]), open_store(data[0])
     train(config(), store, labels, tmp_path / "r")  # tiny steps: clustering is most of their time
-    assert "Clustering took" in capsys.readouterr().err
+    assert ("Clustering took" in capsys.readouterr().err) is said
 
 
 def test_a_search_that_is_not_there_is_refused_before_the_first_step(

@@ -136,6 +136,14 @@ def test_a_calibration_makes_confidences_and_the_slider_starts_at_the_sure_ones(
     assert choice.threshold == 0.4
 
 
+def test_where_nothing_is_sure_the_page_begins_with_the_best_there_is() -> None:
+    scale = Calibration((0.0, 1.0), (0.0, 0.4), 1.5)
+    rows: Rows = [("ab"[i % 2], "x", i, i + 1, i / 100) for i in range(60)]
+    choice = choose(detections_of(rows), ["a", "b"], ["x"], {}, top=99, calibration=scale)
+    assert choice.measure == "confidence"
+    assert (choice.found.scores_N >= choice.threshold).sum() == 2 * SHOWN_PER_VIDEO
+
+
 # -- curves ---------------------------------------------------------------------------------------
 
 

@@ -21,10 +21,10 @@ from wtal.dcc import DenoisedContrast, Snippets
 from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.inspection.run import Heads, InspectedRun
+from wtal.inspection.timeline import Segment
 from wtal.localize import VideoDetections, VideoScores
 from wtal.losses.mil import top_k_mean
 from wtal.pseudo_labels import activations, pseudo_labels
-from wtal.timeline import Segment
 from wtal_eval import Annotations
 from wtal_features import FeatureStore
 

@@ -16,7 +16,7 @@ from wtal.errors import WtalError
 from wtal.inspection.canvas import GREY, add_caption, new_figure, plain, save, short
 from wtal.inspection.points import Points
 from wtal.inspection.separation import unit
-from wtal.timeline import COLOURS
+from wtal.inspection.timeline import COLOURS
 
 FEWEST = 5  # points of which a map says anything
 PERPLEXITY = 30.0  # neighbours that a point keeps close

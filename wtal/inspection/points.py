@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal.errors import WtalError
-from wtal.timeline import Segment
+from wtal.inspection.timeline import Segment
 
 Int = NDArray[np.int64]
 BACKGROUND, LEFT_OUT = -1, -2

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from wtal.inspection.canvas import GREY, add_caption, new_figure, plain, save, short
 from wtal.inspection.insight import Denoised, Insight
+from wtal.inspection.timeline import COLOURS
 from wtal.localize import VideoDetections
-from wtal.timeline import COLOURS
 
 WIDTH = 12.0  # inches
 CURVE_HEIGHT, ROW_HEIGHT, TITLE_HEIGHT = 0.8, 0.26, 0.34  # inches

@@ -19,7 +19,7 @@ from wtal_eval.columns import codes_of
 if TYPE_CHECKING:
     from wtal.calibration import Calibration
 
-SHOWN_PER_VIDEO = 5  # on average, where the slider starts without a calibration
+SHOWN_PER_VIDEO = 5  # on average, where the slider starts if it is not known what is sure
 DIGITS = 4
 
 Floats = NDArray[np.float64]
@@ -105,14 +105,21 @@ def _scale(
 ) -> tuple[Floats, Measure, float]:
     """The scores as shown, what they are, and where the slider starts: rounded alike."""
     if calibration is not None:
-        sure = calibration.confidence(np.array([calibration.threshold]))
-        confidence_N = np.asarray(calibration.confidence(score_N), np.float64)
-        return confidence_N.round(DIGITS), "confidence", round(float(sure[0]), DIGITS)
+        sure = round(float(calibration.confidence(np.array([calibration.threshold]))[0]), DIGITS)
+        shown_N = np.asarray(calibration.confidence(score_N), np.float64).round(DIGITS)
+        # Where nothing is sure, an empty page would look broken: it begins with the best there is.
+        none_is_sure = len(shown_N) > 0 and not (score_N >= calibration.threshold).any()
+        return shown_N, "confidence", _few(shown_N, videos) if none_is_sure else sure
     if not len(score_N):
         return score_N, "score", 0.0
     shown_N = score_N.round(digits_of(float(np.abs(score_N).max())))
+    return shown_N, "score", _few(shown_N, videos)
+
+
+def _few(shown_N: Floats, videos: int) -> float:
+    """From where on `SHOWN_PER_VIDEO` detections per video remain, on average."""
     wanted = min(len(shown_N), SHOWN_PER_VIDEO * videos)
-    return shown_N, "score", float(np.sort(shown_N)[-wanted])
+    return float(np.sort(shown_N)[-wanted])
 
 
 def digits_of(largest: float) -> int:
