@@ -1,6 +1,6 @@
 """The demo over seeds: does DCC stay above BaS-Net, and that above the trivial answer?
 
-    python benchmarks/demo_seeds.py --out DIR [--seeds 0,1,2,3,4] [--untrained] [--json FILE]
+    python benchmarks/demo_seeds.py --out DIR [--seeds 0,1,...,9] [--untrained] [--json FILE]
 
 A seed is of the videos, the encoder and both networks: every one is another world. `--untrained`
 also takes both networks to features of the same encoder with random weights. What is done is kept
@@ -62,7 +62,7 @@ def _without_pretraining(out: Path, seed: int) -> dict[str, Figures]:
         (out / name).rename(places.root / name)
     network = dict(text.split("=") for text in config.encoder)
     words = replace(
-        stages.extract_words((network["network.arch"],)),
+        stages.extract_words(network["network.arch"]),
         width=float(network["network.width"]),
         frames=int(network["clips.frames"]),
         every=int(network["clips.every"]),
@@ -123,7 +123,7 @@ def main() -> None:
     """Run every seed, one after the other, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--seeds", default="0,1,2,3,4,5,6,7,8,9")
     parser.add_argument("--untrained", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

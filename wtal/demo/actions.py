@@ -1,6 +1,8 @@
-"""The six actions of the demo: how each thing moves, from standing still to full swing and back.
+"""The six actions of the demo: how each thing moves.
 
-A pose is a function of the seconds since the action began and of its vigour, 0 (still) to 1.
+An action has three phases that look different, as those of people do: the thing rocks, then does
+what the action is named after, then glides to rest. What is most telling is the middle; all three
+are the action.
 """
 
 from __future__ import annotations
@@ -18,11 +20,6 @@ class Pose(NamedTuple):
     y: float  # px, down
     angle: float  # radians
     radius: float  # px
-
-
-def vigour(share: float) -> float:
-    """How vigorous an action is after a share of its length: it starts and ends half-heartedly."""
-    return 1.0 if 0.3 <= share < 0.7 else 0.5
 
 
 def _bouncing(t: float, vigour: float) -> list[Pose]:
@@ -55,7 +52,7 @@ def _juggling(t: float, vigour: float) -> list[Pose]:
 
 def _blooming(t: float, vigour: float) -> list[Pose]:
     open_ = vigour * (0.5 - 0.5 * math.cos(4.4 * t))
-    return [Pose("flower", 0, 0, 0.4 * open_, 8 + 15 * open_)]
+    return [Pose("flower", 0, 0, 0.4 * open_, 12 + 12 * open_)]
 
 
 def _darting(t: float, vigour: float) -> list[Pose]:
@@ -75,3 +72,29 @@ ACTIONS: dict[str, Callable[[float, float], list[Pose]]] = {
     "spinning": _spinning,
     "swinging": _swinging,
 }
+
+ROCKING, GLIDING = 0.35, 0.65  # shares of an action at which its first phase ends, its last begins
+
+
+def acting(action: str, t: float, share: float) -> list[Pose]:
+    """The things of an action.
+
+    Args:
+        action: one of `ACTIONS`.
+        t: seconds since it began.
+        share: of its length that has passed.
+    """
+    if ROCKING <= share < GLIDING:
+        return ACTIONS[action](t, 1.0)
+    still = ACTIONS[action](0.0, 0.0)
+    if share < ROCKING:
+        return [_turned(pose, 0.5 * math.sin(7 * t)) for pose in still]
+    x, y = 16 * math.sin(2.6 * t), 8 * math.cos(2.6 * t)
+    return [pose._replace(x=pose.x + x, y=pose.y + y) for pose in still]
+
+
+def _turned(pose: Pose, angle: float) -> Pose:
+    """Turned around where the actor stands."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = cos * pose.x - sin * pose.y, sin * pose.x + cos * pose.y
+    return pose._replace(x=x, y=y, angle=pose.angle + angle)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wtal.demo import scenes
-from wtal.demo.actions import ACTIONS, vigour
+from wtal.demo.actions import ACTIONS, acting
 from wtal.demo.script import Event, Script
 from wtal.demo.sprites import Frame, paste, shadow, sprite
 from wtal_features import Tags, write_tags
@@ -109,12 +109,12 @@ def _draw(picture: Frame, event: Event, now_s: float, x: float, y: float) -> Non
     since = now_s - event.start_s
     share = since / (event.end_s - event.start_s)
     x, y = x + event.x * HEIGHT, y + event.y * HEIGHT
-    strength = 0.0
     if event.kind == "drift":
         x += (share - 0.5) * 1.3 * WIDTH * (1 if event.tone % 2 else -1)
-    elif event.kind != "still":
-        strength = vigour(share) * (0.6 if event.kind == "stir" else 1.0)
-    poses = ACTIONS[event.action](since * event.tempo, strength)
+    if event.kind == "action":
+        poses = acting(event.action, since * event.tempo, share)
+    else:
+        poses = ACTIONS[event.action](since, 1.0 if event.kind == "stir" else 0.0)
     for pose in poses:
         if pose.radius > 2:
             paste(

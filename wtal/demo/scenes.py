@@ -1,4 +1,4 @@
-"""Where the demo's videos play: six textured places, and a camera that pans, shakes and cuts.
+"""Where the demo's videos play: three textured places, and a camera that pans, shakes and cuts.
 
 Shapes: S side of a place, a torus, in px.
 """
@@ -24,9 +24,9 @@ class _Place(NamedTuple):
 
 
 PLACES: dict[str, _Place] = {
-    "meadow": _Place(("1f4d2b", "3c7a3a", "7aa84a", "c9cf6b"), (1.0, 1.0), 0.05),
-    "sea": _Place(("0d3b66", "1b6ca8", "4fa8d1", "cfeef2"), (3.0, 1.0), 0.06),
-    "sand": _Place(("8c5a2b", "c08a4a", "e0b673", "f6e2b3"), (1.6, 0.8), 0.04),
+    "sand": _Place(("9a7b58", "b8976c", "d4b98c", "efe0bd"), (1.6, 0.8), 0.04),
+    "snow": _Place(("8e9bab", "b3c0cd", "d8e0e7", "f7fafc"), (1.0, 1.0), 0.03),
+    "night": _Place(("14131f", "262438", "3b3654", "5c5478"), (1.0, 1.0), 0.05),
 }
 
 
@@ -38,7 +38,7 @@ def paint(place: str, generator: np.random.Generator) -> Frame:
     band_SS = np.exp(-(((radius_SS - about.grain) / (0.6 * about.grain)) ** 2))
     noise_SS = np.fft.fft2(generator.standard_normal((SIDE, SIDE)))
     height_SS = np.fft.ifft2(noise_SS * band_SS).real
-    rank_SS = 0.5 + 0.5 * np.tanh(height_SS / height_SS.std() * 0.3)
+    rank_SS = 0.5 + 0.5 * np.tanh(height_SS / height_SS.std() * 0.45)
     colours_K3 = np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in about.colours])
     stops_K = np.linspace(0, 1, len(colours_K3))
     mixed = [np.interp(rank_SS, stops_K, colours_K3[:, channel]) for channel in range(3)]

@@ -26,15 +26,15 @@ Kind = Literal["action", "still", "drift", "stir"]
 class WorldConfig:
     """How many videos there are, and how hard they are."""
 
-    training: int = 48
+    training: int = 54
     """Videos to learn from."""
-    test: int = 24
+    test: int = 30
     """Other videos, to score on."""
-    seconds: tuple[float, float] = (36.0, 60.0)
+    seconds: tuple[float, float] = (40.0, 60.0)
     """Shortest and longest video."""
-    action_s: tuple[float, float] = (3.0, 6.0)
+    action_s: tuple[float, float] = (5.0, 10.0)
     """Shortest and longest action."""
-    several: tuple[float, float] = (0.8, 0.5)
+    several: tuple[float, float] = (0.7, 0.4)
     """Share of videos with a second tag, and share of these with a third one."""
     typical: float = 0.5
     """Share of videos in the place that is typical of their first tag."""
@@ -97,7 +97,7 @@ class _Writer:
         places = list(PLACES)
         typical = rng.random() < config.typical
         place = places[self.tags[0] % len(places) if typical else int(rng.integers(len(places)))]
-        for tag in rng.permutation(np.repeat(self.tags, rng.integers(2, 5, len(self.tags)))):
+        for tag in rng.permutation(np.repeat(self.tags, rng.integers(2, 4, len(self.tags)))):
             self._act(int(tag))
         for _ in range(rng.poisson(config.others * self.seconds / 60)):
             self._other()
