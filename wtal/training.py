@@ -185,7 +185,9 @@ def fit(
         network.parameters(), weight_decay=config.train.weight_decay, fused=True
     )
     criterion = Criterion(config.loss, config.compat, len(videos.classes))
-    supervision = supervise(corrections, config.corrections, store, training, device)
+    denoised = config.dcc.contrast != "none" and config.dcc.teach_attention > 0
+    weights = config.corrections.weights(denoised=denoised)
+    supervision = supervise(corrections, weights, store, training, device)
     sampler = Sampler(
         training,
         config.data,

@@ -14,6 +14,7 @@ from wtal.errors import WtalError
 from wtal.losses import corrected
 
 SECONDS = 0.64
+WEIGHTS = {"corrected_classes": 0.1, "corrected_attention": 0.3}
 
 
 def said(*segments: tuple[str, float, float, Verdict], complete: bool = False) -> VideoCorrections:
@@ -123,7 +124,7 @@ def tensor(rows: list[str]) -> torch.Tensor:
 
 def test_a_bin_knows_what_the_snippet_that_it_shows_knows() -> None:
     """Sampled positions, also repeated ones; a video without corrections knows nothing."""
-    supervision = Supervision(CorrectionsConfig(), {1: tensor(["+-", "--", ".-"])})
+    supervision = Supervision(WEIGHTS, {1: tensor(["+-", "--", ".-"])})
     seen = batch([[1, 0], [1, 0]], [2, 4], [[0, 1], [0, 2, 2, 1]])
     known = supervision.known(seen)
     assert known.here_NC[:, 0].tolist() == [False, False, True, False, False, False]
@@ -135,7 +136,7 @@ def test_a_bin_knows_what_the_snippet_that_it_shows_knows() -> None:
 
 def test_background_is_known_where_every_tag_is_known_to_be_absent() -> None:
     rows = ["-.", "-+", "--", ".."]
-    supervision = Supervision(CorrectionsConfig(), {0: tensor(rows)})
+    supervision = Supervision(WEIGHTS, {0: tensor(rows)})
     positions = [[0, 1, 2, 3]]
     one_tag = supervision.known(batch([[1, 0]], [4], positions))
     assert one_tag.background_N.tolist() == [True, False, True, False]
@@ -144,7 +145,7 @@ def test_background_is_known_where_every_tag_is_known_to_be_absent() -> None:
 
 
 def test_what_is_known_takes_the_place_of_pseudo_labels_and_is_certain() -> None:
-    supervision = Supervision(CorrectionsConfig(), {0: tensor(["+-", "--", ".."])})
+    supervision = Supervision(WEIGHTS, {0: tensor(["+-", "--", ".."])})
     known = supervision.known(batch([[1, 1]], [3], [[0, 1, 2]]))
     guessed = torch.tensor([[0, 1, 1], [1, 1, 0], [1, 0, 1]], dtype=torch.bool)
     assert known.override(guessed).int().tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 1]]
@@ -154,7 +155,7 @@ def test_what_is_known_takes_the_place_of_pseudo_labels_and_is_certain() -> None
 
 def test_a_batch_knows_of_each_video_what_the_video_alone_knows() -> None:
     parts = {0: tensor(["+-", "-."]), 1: tensor(["..", "-+", "+-"])}
-    supervision = Supervision(CorrectionsConfig(), parts)
+    supervision = Supervision(WEIGHTS, parts)
     labels, positions = [[1.0, 0.0], [1.0, 1.0]], [[0, 1], [2, 0, 1]]
     both = supervision.known(batch(labels, [2, 3], positions))
     for b, rows in ((0, slice(0, 2)), (1, slice(2, 5))):
@@ -240,6 +241,14 @@ def test_a_longer_segment_weighs_no_more_than_a_short_one_of_another_video() -> 
     video = torch.tensor([0] * 9 + [1])
     found = corrected.attention(values, torch.ones(10) > 0, torch.zeros(10) > 0, video)
     assert found.item() == pytest.approx((math.log(2) + math.log(10)) / 2)
+
+
+def test_the_attention_learns_less_from_corrections_where_denoised_labels_teach_it() -> None:
+    assert CorrectionsConfig().weights(denoised=False) == WEIGHTS
+    assert CorrectionsConfig().weights(denoised=True)["corrected_attention"] == 0.05
+    given = CorrectionsConfig(attention_weight=2, classes_weight=0)
+    for denoised in (True, False):
+        assert list(given.weights(denoised=denoised).values()) == [0, 2]
 
 
 def test_a_weight_below_zero_is_refused() -> None:

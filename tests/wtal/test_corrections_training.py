@@ -274,8 +274,8 @@ def test_only_training_videos_are_supervised(data: Data) -> None:
     """With held-out validation videos, their corrections stay out, too."""
     store = open_store(data[0])
     one = TrainingVideos(("video_000",), np.ones((1, 1), np.float32), ("Jump",), store.read)
-    assert supervise(ONE, load_config().corrections, store, one, "cpu") is None
+    assert supervise(ONE, {}, store, one, "cpu") is None
     two = TrainingVideos(("a", "video_003"), np.ones((2, 1), np.float32), ("Jump",), store.read)
-    found = supervise(ONE, load_config().corrections, store, two, "cpu")
+    found = supervise(ONE, {}, store, two, "cpu")
     assert found is not None
     assert list(found.targets) == [1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,15 +30,24 @@ class CorrectionsConfig:
 
     classes_weight: float = 0.1
     """Of the cross-entropy of the suppression branch where a class is known to be, or not to be."""
-    attention_weight: float = 0.3
-    """Of the cross-entropy of the attention where action or background is known."""
+    attention_weight: float | Literal["auto"] = "auto"
+    """Of the cross-entropy of the attention where action or background is known. `auto` is .3, and
+    .05 with DCC, which teaches its attention from the labels of all videos: a few corrected ones
+    must not overrule those (docs/decisions/0018)."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         for name in ("classes_weight", "attention_weight"):
-            if getattr(self, name) < 0:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if value != "auto" and value < 0:
                 raise WtalError(f"corrections.{name} is {value}; expected at least 0.")
+
+    def weights(self, *, denoised: bool) -> dict[str, float]:
+        """Weight of each term of losses/corrected.py; `denoised`: DCC's labels teach as well."""
+        attention = self.attention_weight
+        if attention == "auto":
+            attention = 0.05 if denoised else 0.3
+        return {"corrected_classes": self.classes_weight, "corrected_attention": attention}
 
 
 class Known(NamedTuple):
@@ -69,16 +78,12 @@ class Supervision:
     """The corrected training videos, snippet by snippet.
 
     Args:
-        config: weights of the terms.
+        weights: of the terms, by name.
         targets: index of a training video -> (n, C) int8, see targets.py.
     """
 
-    def __init__(self, config: CorrectionsConfig, targets: Mapping[int, Tensor]) -> None:
-        self.targets = targets
-        self.weights = {
-            "corrected_classes": config.classes_weight,
-            "corrected_attention": config.attention_weight,
-        }
+    def __init__(self, weights: Mapping[str, float], targets: Mapping[int, Tensor]) -> None:
+        self.weights, self.targets = weights, targets
 
     def known(self, batch: Batch) -> Known:
         """What is known of the snippets that the bins of a batch show."""
@@ -123,7 +128,7 @@ class Supervision:
 
 def supervise(
     corrections: Corrections | None,
-    config: CorrectionsConfig,
+    weights: Mapping[str, float],
     store: FeatureStore,
     videos: TrainingVideos,
     device: torch.device | str,
@@ -144,7 +149,7 @@ def supervise(
             targets[v] = torch.from_numpy(snippet_targets(said, videos.classes, n, seconds)).to(
                 device
             )
-    return Supervision(config, targets) if targets else None
+    return Supervision(weights, targets) if targets else None
 
 
 def past_the_end(
