@@ -119,14 +119,8 @@ def strings(parser: ArgumentParser) -> set[str]:
 
 
 def test_a_wrong_command_is_noticed() -> None:
-    for line in (
-        "wtal eval --tiuo",
-        "wtal bench ablation --baslin",
-        "wtal trian",
-        "wtal train --feature s",
-        "make tea",
-        "python benchmarks/no.py",
-    ):
+    wrong = ("wtal trian", "wtal train --feature s", "wtal eval --tiuo", "wtal bench ablation --lo")
+    for line in (*wrong, "make tea", "python benchmarks/no.py"):
         with pytest.raises((AssertionError, KeyError)):
             check_options(line.split()) if line.startswith("wtal") else understand(line.split())
 

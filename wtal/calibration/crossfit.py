@@ -94,7 +94,7 @@ class CrossFit:
         held_out = frozenset(self.folds[k])
         names = {name for fold in self.folds for name in fold}
         # The tags of the others stay away: that a fold lacks a class says nothing to the user.
-        subsets = {name: LEARNED for name in sorted(names - held_out)}
+        subsets = dict.fromkeys(sorted(names - held_out), LEARNED)
         tags = {name: self.labels.tags[name] for name in subsets}
         labels = replace(self.labels, tags=tags, subsets=subsets, annotations=None, notes=())
         corrections = self.corrections and self.corrections.only(frozenset(names - held_out))
