@@ -13,9 +13,9 @@ from typer.main import get_command
 from tests.documents import FENCED, PAGES, ROOT, name, prose
 from wtal.bench.ablation import parser as ablation_parser
 from wtal.cli import app
-from wtal_eval.command import _parser as eval_parser
-from wtal_eval.retrieval.__main__ import _parser as retrieval_parser
-from wtal_features.__main__ import _parser as features_parser
+from wtal_eval.command import make_parser as eval_parser
+from wtal_eval.retrieval.__main__ import make_parser as retrieval_parser
+from wtal_features.__main__ import make_parser as features_parser
 
 # Commands there were right on their day, and may have changed since.
 HISTORY = {"docs/log.md", "CHANGELOG.md"}
@@ -113,11 +113,14 @@ def options_of(command: str, rest: list[str]) -> set[str]:
 
 
 def strings(parser: ArgumentParser) -> set[str]:
-    return {word for action in parser._actions for word in action.option_strings}
+    """The options that a help lists: each begins a line, perhaps with its short form before it."""
+    listed = re.findall(r"^  (-\S.*?)(?:  |$)", parser.format_help(), re.MULTILINE)
+    return {word for line in listed for word in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)}
 
 
 def test_a_wrong_command_is_noticed() -> None:
-    for line in ("wtal trian", "wtal train --feature s", "make tea", "python benchmarks/no.py"):
+    wrong = ("wtal trian", "wtal train --feature s", "wtal eval --tiuo", "wtal bench ablation --lo")
+    for line in (*wrong, "make tea", "python benchmarks/no.py"):
         with pytest.raises((AssertionError, KeyError)):
             check_options(line.split()) if line.startswith("wtal") else understand(line.split())
 

@@ -1209,7 +1209,8 @@ def report(
             show=lambda line: _say(line, quiet),
             warn=_once(quiet),
         )
-        _finish(dict(faults), keep_going, verbose)
+        on_it = "on the page with a note, for a file of it cannot be read"
+        _finish(dict(faults), keep_going, verbose, f"is {on_it}", f"are {on_it}")
 
 
 @app.command(epilog="Example: wtal demo --out demo")
@@ -1554,13 +1555,19 @@ def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:
         _say(f"  and {len(lines) - len(shown)} more; -v lists all.", quiet)
 
 
-def _finish(skipped: dict[str, str], keep_going: bool, verbose: bool) -> None:
-    """List what was left out; exit 1 unless the user asked to go on."""
+def _finish(
+    skipped: dict[str, str],
+    keep_going: bool,
+    verbose: bool,
+    one: str = "was skipped",
+    many: str = "were skipped",
+) -> None:
+    """List what was left out, and say what became of it; exit 1 unless the user asked to go on."""
     if not skipped:
         return
     shown = list(skipped.items())[: None if verbose else 5]
-    what = "1 video was" if len(skipped) == 1 else f"{len(skipped)} videos were"
-    print(f"{what} skipped:", file=sys.stderr)
+    what = f"1 video {one}" if len(skipped) == 1 else f"{len(skipped)} videos {many}"
+    print(f"{what}:", file=sys.stderr)
     for video, fault in shown:
         print(f"  {video}: {fault}", file=sys.stderr)
     if len(shown) < len(skipped):

@@ -99,15 +99,28 @@ def read_config(
         WtalError: as `load_config`.
     """
     tree = {} if path is None else read_yaml(path)
+    of_file = set(_names(tree))
     places = {_override(tree, text): f"-o {text}" for text in overrides}
 
     def where(name: str) -> str:
-        """The override that set a key or a section around it, else the file."""
+        """The override that set a key or a section around it, else the file, else one inside it."""
         sections = name.split(".")
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
-        return next((places[part] for part in around if part in places), str(path))
+        found = [places[part] for part in around if part in places]
+        inside = [place for key, place in places.items() if key.startswith(f"{name}.")]
+        return [*found, *([] if name in of_file else inside), str(path)][0]
 
     return _build(default, tree, where, "", type(default)), places
+
+
+def _names(tree: Mapping[Any, Any], prefix: str = "") -> list[str]:
+    """Sections and keys of a tree, dotted."""
+    names: list[str] = []
+    for key, value in tree.items():
+        names.append(f"{prefix}{key}")
+        if isinstance(value, dict):
+            names += _names(value, f"{prefix}{key}.")
+    return names
 
 
 # Keys that only one choice of another key reads.
@@ -241,9 +254,8 @@ def _build(default: T, tree: Any, where: Callable[[str], str], prefix: str, root
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         if key not in types_by_name:
-            raise WtalError(
-                f"{where(name)}: unknown key '{name}'{_nearest(str(key), prefix, root)}"
-            )
+            inside = [name, *_names(value, f"{name}.")] if isinstance(value, dict) else [name]
+            raise WtalError(f"{where(name)}: unknown key '{name}'{_nearest(inside, prefix, root)}")
         if dataclasses.is_dataclass(types_by_name[key]):
             section = getattr(default, key)
             values[key] = _build(section, {} if value is None else value, where, name, root)
@@ -252,19 +264,22 @@ def _build(default: T, tree: Any, where: Callable[[str], str], prefix: str, root
     return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
 
 
-def _nearest(key: str, prefix: str, root: type[Any]) -> str:
-    """The sentence that ends an unknown-key error."""
+def _nearest(names: list[str], prefix: str, root: type[Any]) -> str:
+    """The sentence that ends an unknown-key error; of a section it looks at what is in it, too."""
     known = known_keys(root)
     sections = [field.name for field in dataclasses.fields(root)]
+    name, leaves = names[0], [name.rpartition(".")[2] for name in names]
+    key = leaves[0]
     section = difflib.get_close_matches(key, sections, n=1)
     if section and not prefix:
         return f"; the nearest known section is '{section[0]}'."
-    name = f"{prefix}.{key}" if prefix else key
-    same_leaf = [k for k in known if k.rpartition(".")[2] == key]
+    same_leaf = [k for k in known if k.rpartition(".")[2] in leaves]
     near = same_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not near:
         near = difflib.get_close_matches(key, [k.rpartition(".")[2] for k in known], n=1)
         near = [k for k in known if near and k.rpartition(".")[2] == near[0]]
+    if len(near) > 1:
+        return f"; the nearest known ones are {' and '.join(map(repr, near[:2]))}."
     if near:
         return f"; the nearest known one is '{near[0]}'."
     return f"; known sections are {', '.join(sections)}."

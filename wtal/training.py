@@ -54,6 +54,8 @@ from wtal.schedule import learning_rate, numpy_generator, torch_generator
 from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
 from wtal_features.files import atomic_write, lock
+from wtal_features.manifest import MANIFEST
+from wtal_features.writer import JOURNAL
 
 if TYPE_CHECKING:
     from wtal.corrections.gain import Gain
@@ -108,6 +110,7 @@ def train(
     labels, corrected = merge(labels, corrections, names)
     config = resolved(config, store.dim, len(names))
     check_supervision(config.validation, labels.annotations)
+    refuse_store(out, store)
     _check_folder(out, config, resume)
     context = open_context(config.features, device)
     if context is not None:
@@ -422,6 +425,17 @@ def _restore(
 MAY_DIFFER = {"train": ("log_every", "checkpoint_every"), "features": ("context_file",)}
 
 
+def refuse_store(out: Path, store: FeatureStore) -> None:
+    """Nothing of a run is written among features.
+
+    Raises:
+        WtalError: `out` is the store of the run, or holds another.
+    """
+    holds_one = any((out / name).is_file() for name in (MANIFEST, JOURNAL))
+    if holds_one or out.resolve() == store.root.resolve():
+        raise WtalError(f"{out} holds a feature store; name another folder for the run.")
+
+
 def _check_folder(out: Path, config: Config, resume: bool) -> None:
     """Refuse to mix two runs in one folder."""
     if out.exists() and not out.is_dir():
@@ -572,7 +586,12 @@ def run_seeds(
     notify: Callable[[str], None] = lambda text: None,
     corrections: Corrections | None = None,
 ) -> list[TrainResult]:
-    """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure."""
+    """One run per seed in `out/seed-<n>`, and out/summary.json with mean and sd of each figure.
+
+    Raises:
+        WtalError, FeatureError: as `train`.
+    """
+    refuse_store(out, store)
     results: list[TrainResult] = []
     try:
         for seed in seeds:

@@ -45,7 +45,7 @@ def main(
         expand: a word that names a result -> the files that it stands for.
         on_scored: told of what was scored, after files are written and before anything is printed.
     """
-    given = _parser(prog).parse_args(arguments)
+    given = make_parser(prog).parse_args(arguments)
     options: dict[str, Any] = {name: getattr(given, name) for name in OPTIONS}
     try:
         _refuse_idle_flags(given)
@@ -197,7 +197,8 @@ def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, 
     return comparison.text(), {given.detections[0]: None}
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Evaluate action detections. An option left out keeps the preset's value.",

@@ -66,6 +66,7 @@ def select_detections(
     outside = video == len(truth.videos)
     notes.counts["detections_unknown_video"] = int(outside.sum())
     keep = label >= 0
+    _warn_of_other_subsets(detections, annotations, keep & outside, truth, protocol, notes)
     keep &= _on_known_videos(detections, keep, outside, truth, protocol, notes)
     removable = _on_ambiguous(detections, keep, truth, protocol, notes)
     if protocol.ambiguous == "drop-all" and removable is not None:
@@ -88,6 +89,28 @@ def _by_video_name(detections: Detections) -> Ints:
     place[sorted(range(len(place)), key=detections.videos.__getitem__)] = np.arange(len(place))
     order: Ints = np.argsort(place[detections.video], kind="stable")
     return order
+
+
+def _warn_of_other_subsets(
+    detections: Detections,
+    annotations: Annotations,
+    outside: Bools,
+    truth: Truth,
+    protocol: Protocol,
+    notes: Notes,
+) -> None:
+    """Of strangers nothing better is known; a result that has training videos too is a slip."""
+    if protocol.unknown_videos != "fp":
+        return
+    elsewhere = dict.fromkeys(set(annotations.videos) - {*truth.videos, *truth.excluded}, 1)
+    known = codes_of(detections.videos, elsewhere, 0) == 1
+    notes.warn(
+        int((outside & known[detections.video]).sum()),
+        "detection on a video of another subset is a false positive (--unknown-videos ignore "
+        "drops it)",
+        "detections on videos of other subsets are false positives (--unknown-videos ignore "
+        "drops them)",
+    )
 
 
 def _on_known_videos(
@@ -180,12 +203,13 @@ def _videos_of(
         raise EvalError(
             f"{detections.source}: {len(unknown)} of {len(used)} videos are not in the evaluated "
             f"subset of {annotations.source}, for example {shown(unknown[0])}"
-            f"{_cure(unknown, annotations, truth)}."
+            f"{_cure(unknown, annotations, truth, alone=len(unknown) == len(used))}."
         )
     return video_of
 
 
-def _cure(unknown: list[str], annotations: Annotations, truth: Truth) -> str:
+def _cure(unknown: list[str], annotations: Annotations, truth: Truth, *, alone: bool) -> str:
+    """What mends it; `alone`: the result has no video of the subset at all."""
     known = set(truth.videos)
     for words, rename in RENAMINGS.items():
         if sum(rename(v) in known for v in unknown) > len(unknown) / 2:
@@ -194,7 +218,11 @@ def _cure(unknown: list[str], annotations: Annotations, truth: Truth) -> str:
     elsewhere = Counter(subsets[v] for v in unknown if v in subsets)
     if elsewhere:
         name, count = elsewhere.most_common(1)[0]
-        return f"; {count} of them are in subset {name!r}"
+        if alone:
+            cure = f"subset={name} (--subset {name}) evaluates that one"
+        else:
+            cure = "unknown_videos=ignore (--unknown-videos ignore) evaluates the others alone"
+        return f"; {count} of them are in subset {name!r}: {cure}"
     return f"; the annotation's ids look like {shown(truth.videos[0])}"
 
 

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when all is well, 1 when something must be mended; wrong usage exits with 2.
     """
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
     except FeatureError as error:
@@ -70,7 +70,8 @@ def _progress() -> Callable[[int, int], None] | None:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"check": _check, "convert": _convert}
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(prog="python -m wtal_features", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 

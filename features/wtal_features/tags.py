@@ -97,7 +97,8 @@ def read_tags(path: str | Path) -> Tags:
         if len(row) != len(columns):
             raise FeatureError(
                 f"{where} has {len(row)} cells; expected {len(columns)}: {','.join(columns)}.",
-                'Put cells that hold commas into "...".',
+                "Give each label of a video a line of its own, and put cells that hold commas into "
+                '"...".',
                 code="tags",
             )
         cells = {c: _plain(cell, where) for c, cell in zip(columns, row, strict=True)}
@@ -131,6 +132,14 @@ def _check_header(columns: list[str], where: str) -> list[str]:
             code="tags",
         )
     if "video" not in columns:
+        slip = difflib.get_close_matches("video", columns, 1)
+        # Without a header, the first line may well begin with a video called video_1.
+        if slip and any(difflib.get_close_matches(name, _COLUMNS[1:3], 1) for name in columns):
+            raise FeatureError(
+                f"{where} has no column 'video', but {slip[0]!r}; {expected}.",
+                "Correct the word.",
+                code="tags",
+            )
         raise FeatureError(
             f"{where} is no header: {','.join(columns)[:80]!r}; {expected}.",
             "Put a line such as video,label first.",
@@ -171,7 +180,11 @@ def _checked_video(video: str, where: str) -> str:
     try:
         check_name(video)
     except FeatureError as error:
-        raise FeatureError(f"{where}: {error.problem}", error.cure, code=error.code) from error
+        cure = error.cure
+        if re.search(r"[/\\]", video):  # whoever wrote a path has no video to rename
+            alone = video.replace("\\", "/").rpartition("/")[2]
+            cure = f"Write the name of the file alone, {alone[:80]!r}."
+        raise FeatureError(f"{where}: {error.problem}", cure, code=error.code) from error
     return video
 
 

@@ -6,7 +6,7 @@ import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -202,6 +202,30 @@ def test_videos_are_sorted_both_ways_and_ties_by_name(visit: Visit) -> None:
     assert list(list_counts(page)) == ["y", "x9", "x10"]  # equal ones stay by name
     page.locator("#sort").select_option("duration")
     assert list(list_counts(page)) == ["x10", "x9", "y"]
+
+
+def test_above_the_list_stands_how_many_are_sure_and_how_to_see_more(visit: Visit) -> None:
+    page = visit(three_videos(sure=0.6))
+    said = "2 of 6 detections are sure (confidence at least 0.60)."
+    assert page.locator("#sure").inner_text() == f"{said} Lower the threshold to see more."
+    set_threshold(page, 0.0)
+    assert page.locator("#sure").inner_text() == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "None of 6 detections is sure. Lower the threshold to see more."),
+        ({"sure": 0.05}, ""),  # all are
+        ({"measure": "score"}, ""),  # nobody knows
+    ],
+)
+def test_the_sentence_about_the_sure_fits_what_is_known(
+    visit: Visit, changes: dict[str, Any], said: str
+) -> None:
+    page = visit(three_videos(**changes))
+    assert page.locator("#sure").is_visible() == bool(said)
+    assert page.locator("#sure").inner_text() == said
 
 
 def test_disagreement_with_tags_follows_the_threshold(visit: Visit) -> None:

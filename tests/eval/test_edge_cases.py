@@ -354,7 +354,7 @@ def test_a_detection_on_an_unknown_video_follows_the_option() -> None:
     [
         ("v_v", "without the prefix 'v_' they are"),
         ("v.mp4", "without the suffix after the last dot they are"),
-        ("w", "1 of them are in subset 'training'"),
+        ("w", r"1 of them are in subset 'training': subset=training \(--subset training\) eval"),
         ("other", "the annotation's ids look like 'v'"),
     ],
 )
@@ -364,6 +364,28 @@ def test_mostly_unknown_videos_are_an_error_with_a_cure(name: str, cure: str) ->
     for rule in ("fp", "ignore", "error"):
         with pytest.raises(EvalError, match=cure):
             evaluate({"results": {name: [detection()]}}, database, unknown_videos=rule)
+
+
+def test_a_result_with_more_training_videos_than_others_is_told_how_to_leave_them_out() -> None:
+    others = {name: {"subset": "training", "annotations": [instance()]} for name in ("w", "x")}
+    database = truth(instance())
+    database["database"].update(others)
+    rows = result(detection(score=0.5), w=[detection()], x=[detection()])
+    with pytest.raises(EvalError, match=r"'training': .*--unknown-videos ignore\) evaluates the o"):
+        evaluate(rows, database)
+    assert evaluate(rows, database, unknown_videos="ignore").map[0] == 1.0
+
+
+def test_false_positives_that_are_of_another_subset_are_said_with_their_cure() -> None:
+    database = truth(instance())
+    database["database"]["w"] = {"subset": "training", "annotations": [instance()]}
+    rows = result(detection(score=0.5), w=[detection(score=0.9)])
+    found = evaluate(rows, database)
+    assert found.map[0] == 0.5
+    assert warned(found, "1 detection on a video of another subset is a false positive (--unknown")
+    # Of a video that is nowhere nothing better is known, and nothing is said.
+    stranger = evaluate(result(detection(score=0.5), z=[detection(score=0.9)]), database)
+    assert not any("another subset" in text for text in stranger.warnings)
 
 
 def test_an_added_prefix_is_proposed() -> None:

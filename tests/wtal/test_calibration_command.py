@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,19 @@ def test_each_fold_learns_from_the_others_alone_and_all_are_judged_once(
     before = (network / "model.safetensors").stat().st_mtime_ns
     assert CrossFit.plan(run, store, labels, 3).learn(0, store, "cpu", True, print) == network
     assert (network / "model.safetensors").stat().st_mtime_ns == before  # done once is done
+
+
+def test_a_class_that_a_fold_lacks_is_no_warning(data: Path, run: Path) -> None:
+    store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
+    alone = min(video for video, subset in labels.subsets.items() if subset == "training")
+    labels = replace(labels, tags={**labels.tags, alone: (*labels.tags[alone], "Once")})
+    plan = CrossFit.plan(run, store, labels, 2)
+    (k,) = [k for k, fold in enumerate(plan.folds) if alone in fold]
+    said: list[str] = []
+    network = plan.learn(k, store, "cpu", True, said.append)
+    assert said == []
+    about = json.loads((network / "environment.json").read_text())
+    assert "Once" not in about["inputs"]["classes"]
 
 
 def test_a_result_carries_the_calibration_of_its_own_model_alone(data: Path, run: Path) -> None:

@@ -144,6 +144,28 @@ def test_an_error_blames_the_override_or_the_file_that_made_it(
         load_config(written(tmp_path, bad), [override])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("wrong.key=1", "-o wrong.key=1: unknown key 'wrong'; known sections are data, features"),
+        ("optim.lr=1", "-o optim.lr=1: unknown key 'optim'; the nearest known one is 'train.lr'."),
+        ("a.b.steps=1", "-o a.b.steps=1: unknown key 'a'; the nearest known one is 'train.steps'."),
+    ],
+)
+@pytest.mark.parametrize("text", [None, "train:\n"])
+def test_a_section_that_only_an_override_names_is_blamed_on_it_and_the_key_is_looked_for(
+    tmp_path: Path, text: str | None, override: str, message: str
+) -> None:
+    path = None if text is None else written(tmp_path, text)
+    with pytest.raises(WtalError, match="^" + re.escape(message)):
+        load_config(path, [override])
+
+
+def test_a_section_that_the_file_misspells_is_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(WtalError, match=r"c\.yaml: unknown key 'trian'"):
+        load_config(written(tmp_path, "trian: {steps: 5}"), ["trian.lr=1"])
+
+
 def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WtalError, match="cannot be read: No such file"):
         load_config(tmp_path / "none.yaml")

@@ -154,6 +154,7 @@ def test_clips_that_were_whole_before_a_video_breaks_off_stay(tmp_path: Path) ->
     results = write_results(tmp_path / "d.json", {"a": rows})
     said = export(results, "--to", "clips", "--videos", videos, code=1)
     assert "cut short" in said or "behind the end" in said
+    assert "--partial" not in said  # an export has no such option
     assert "x/a_0.00-0.20_0.5.mp4" in files_of(tmp_path / "d-clips")
     assert not list((tmp_path / "d-clips" / "x").glob(".wtal-tmp-*"))
 

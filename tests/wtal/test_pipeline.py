@@ -125,6 +125,8 @@ def test_a_second_run_does_nothing_and_leaves_every_byte(bench: Bench) -> None:
     assert not result.new
     assert bench.decoded == []
     assert contents(bench.out) == before
+    assert "nothing is new: all is as the last run left it" in bench.said
+    assert not any(line.startswith("expected") for line in bench.said)
     assert stages(bench)["extract"] == "5 videos, 0 new, 5 unchanged"
     assert stages(bench)["train"] == "4 videos, unchanged"
     assert stages(bench)["localize"] == "5 videos, 0 new, 5 unchanged"
@@ -192,6 +194,7 @@ def test_how_segments_are_cut_is_changed_without_training(bench: Bench) -> None:
     result = bench.run(overrides=overrides)
     assert (result.trained, result.localized) == (False, 5)
     assert result.found.segments == 5
+    assert not any(line.startswith("expected") for line in bench.said)
 
 
 def test_another_encoder_replaces_the_features_and_says_so(bench: Bench) -> None:
@@ -337,6 +340,24 @@ def test_a_broken_video_is_named_and_the_others_go_on(bench: Bench) -> None:
     assert bench.run().skipped == result.skipped
     assert bench.decoded == []  # as long as the file stays as it is
     assert not any(line.startswith("expected") for line in bench.said)
+
+
+def test_a_tagged_video_that_is_cut_short_costs_no_second_training_and_its_cure_works(
+    bench: Bench,
+) -> None:
+    film(bench.videos / "f.avi", 5)
+    content = (bench.videos / "f.avi").read_bytes()
+    (bench.videos / "f.avi").write_bytes(content[: len(content) * 2 // 3])
+    write_tags(bench.tags, TAGS | {"f": "right"})
+    skipped = bench.run().skipped
+    assert "-o extract.partial=true" in skipped["f"]
+    assert "--partial" not in skipped["f"]
+    again = bench.run()
+    assert not again.new
+    assert not any(line.startswith("expected") for line in bench.said)
+    kept = bench.run(overrides=(*FAST, "extract.partial=true"))
+    assert kept.skipped == {}
+    assert kept.trained
 
 
 def test_the_command_ends_in_exit_code_1_if_a_video_was_skipped_unless_told_otherwise(

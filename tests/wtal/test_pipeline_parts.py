@@ -73,6 +73,31 @@ def test_the_tags_decide_the_subset_and_folders_only_where_they_say_nothing() ->
     assert put_on(told, folders, "auto").training == ("b.c",)
 
 
+def test_labels_that_are_spelt_nearly_alike_are_said_to_be_different_classes() -> None:
+    found = put_on(
+        labels({"a": ("Cough", "Run"), "d": ("cough",), "b.c": ("Runs",)}), VIDEOS, "auto"
+    )
+    alike = [text for text in found.warnings() if "different classes" in text]
+    assert alike == [
+        "'Cough' and 'cough' are different classes, to the letter; if one is meant, write it alike."
+    ]
+
+
+@pytest.mark.parametrize(("names", "said"), [(("z",), "1 name in "), (("y", "z"), "2 names in ")])
+def test_names_that_fit_no_video_are_counted_in_good_english(
+    names: tuple[str, ...], said: str
+) -> None:
+    found = put_on(labels({"a": ("x",), **dict.fromkeys(names, ("x",))}), VIDEOS, "auto")
+    fit = "fits no video: z." if len(names) == 1 else "fit no video: y, z."
+    assert found.warnings()[0].startswith(said)
+    assert found.warnings()[0].endswith(fit)
+
+
+def test_a_name_that_misses_a_video_by_its_capitals_is_told_which_it_may_mean() -> None:
+    found = put_on(labels({"a": ("x",), "B.c": ("x",), "z": ("x",)}), VIDEOS, "auto")
+    assert found.warnings()[0].endswith("fit no video: B.c, z. To the letter: B.c may mean b.c.")
+
+
 def test_an_empty_label_is_a_video_to_learn_from_and_no_class() -> None:
     found = put_on(labels({"a": ("x",), "d": ()}), VIDEOS, "auto")
     assert found.training == ("a", "d")

@@ -156,7 +156,7 @@ def test_two_processes_of_torchrun_write_one_file(clips: Path, tmp_path: Path) -
         (("moco",), "no method 'moco'; expected one of infonce, ubernce, coclr, cvrl, cmd"),
         (("cvrl", "-o", "power=0"), "power is 0.0; expected above 0, or uniform"),
         (("cvrl", "-o", "network.widht=1"), "nearest known one is 'network.width'"),
-        (("cvrl", "-o", "queue.slots=8"), "unknown key 'queue'"),
+        (("cvrl", "-o", "queue.slots=8"), "-o queue.slots=8: unknown key 'queue'"),
         (("infonce", "-o", "optim.momentum=.5"), "add -o optim.optimizer=sgd"),
         (("infonce", "-o", "queue.slots=100"), "a multiple of the batch"),
         (("cmd", "-o", "network.arch=s3d"), "no video network 's3d'"),

@@ -393,7 +393,7 @@ def test_a_video_that_cannot_be_read_costs_itself_alone(film: Path, tmp_path: Pa
     names = ("good", "broken", "twice", "../good", "good.mp4")
     results = write_results(tmp_path / "d.json", {name: [("x", 0, 1, 0.5)] for name in names})
     said = told("report", results, "--videos", videos, code=1)
-    assert "2 videos were skipped:" in said
+    assert "2 videos are on the page with a note, for a file of it cannot be read:" in said
     assert "  broken: " in said
     found = Page(tmp_path / "d-report.html")
     assert {v for v in names if found.of(v)["media"]} == {"good"}
@@ -480,7 +480,7 @@ def test_features_of_one_video_that_cannot_be_read_cost_its_curves_alone(toy: To
     (store / "video_014.npy").write_bytes((store / "video_014.npy").read_bytes()[:99])
     (store / "video_015.npy").unlink()
     found, said = report(toy, "--features", store, code=1)
-    assert "2 videos were skipped:" in said
+    assert "2 videos are on the page with a note, for a file of it cannot be read:" in said
     assert "3 with curves" in said
     curves = [video for video in found.names if found.block(video)["curves"]]
     assert curves == ["video_012", "video_016", "video_017"]

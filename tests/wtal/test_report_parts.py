@@ -133,7 +133,30 @@ def test_a_calibration_makes_confidences_and_the_slider_starts_at_the_sure_ones(
     choice = choose(detections_of(rows), ["a"], ["x"], {}, top=9, calibration=scale)
     assert choice.measure == "confidence"
     assert choice.found.scores_N.tolist() == [0.3999, 0.4, 0.6]
-    assert choice.threshold == 0.4
+    assert choice.threshold == choice.sure == 0.4
+
+
+def test_where_few_videos_have_a_sure_detection_the_page_begins_lower_and_knows_it() -> None:
+    scale = Calibration((0.0, 1.0), (0.0, 1.0), 0.9)
+    rows: Rows = [("abc"[i % 3], "x", i, i + 1, i / 100) for i in range(60)]
+    names = ["a", "b", "c", "empty"]
+    one_is = [*rows, ("a", "x", 70, 71, 0.95)]
+    choice = choose(detections_of(one_is), names, ["x"], {}, top=99, calibration=scale)
+    assert choice.sure == 0.9
+    assert (choice.found.scores_N >= choice.threshold).sum() == len(names) * SHOWN_PER_VIDEO
+    # Half of the videos that have anything have a sure one: their page begins there.
+    two_are = [*one_is, ("b", "x", 70, 71, 0.95)]
+    choice = choose(detections_of(two_are), names, ["x"], {}, top=99, calibration=scale)
+    assert choice.threshold == choice.sure == 0.9
+
+
+def test_the_page_never_begins_above_what_is_sure() -> None:
+    # Sixteen sure ones in one of three videos: the best five of a video would hide one of them.
+    scale = Calibration((0.0, 1.0), (0.0, 1.0), 0.9)
+    rows: Rows = [("a", "x", i, i + 1, 0.9 + i / 1000) for i in range(16)]
+    rows += [(video, "x", 0, 1, 0.1) for video in "bc"]
+    choice = choose(detections_of(rows), list("abc"), ["x"], {}, top=99, calibration=scale)
+    assert choice.threshold == choice.sure == 0.9
 
 
 def test_where_nothing_is_sure_the_page_begins_with_the_best_there_is() -> None:
@@ -141,6 +164,7 @@ def test_where_nothing_is_sure_the_page_begins_with_the_best_there_is() -> None:
     rows: Rows = [("ab"[i % 2], "x", i, i + 1, i / 100) for i in range(60)]
     choice = choose(detections_of(rows), ["a", "b"], ["x"], {}, top=99, calibration=scale)
     assert choice.measure == "confidence"
+    assert choice.sure is None
     assert (choice.found.scores_N >= choice.threshold).sum() == 2 * SHOWN_PER_VIDEO
 
 

@@ -181,6 +181,22 @@ def test_a_folder_with_a_run_needs_resume_and_the_same_config(
     run(data, tmp_path / "r", "train.steps=2", "train.log_every=7", resume=True)
 
 
+@pytest.mark.parametrize("marker", ["manifest.json", "manifest.partial.jsonl"])
+def test_a_folder_that_holds_features_is_refused_and_left_as_it_is(
+    data: tuple[Path, Path, Path], tmp_path: Path, marker: str
+) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / marker).write_text("{}")
+    store, labels = open_store(data[0]), read_labels(tags=data[1])
+    for out in (tmp_path / "s", data[0]):
+        before = sorted(out.rglob("*"))
+        with pytest.raises(WtalError, match="holds a feature store; name another folder"):
+            run(data, out, "train.steps=2")
+        with pytest.raises(WtalError, match="holds a feature store"):
+            run_seeds(config("train.steps=2"), [0], store, labels, out, quiet=True)
+        assert sorted(out.rglob("*")) == before
+
+
 def test_a_second_run_in_a_folder_in_use_is_refused(
     data: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ from wtal.validation import ValidationConfig
 from wtal_features import FeatureStore
 
 FOLDS_FOLDER = "calibration"  # in the run, until calibration.json is written
-LEARNED, HELD_OUT = "learned from", "held out"
+LEARNED = "learned from"
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,10 @@ class CrossFit:
         """
         held_out = frozenset(self.folds[k])
         names = {name for fold in self.folds for name in fold}
-        subsets = {name: HELD_OUT if name in held_out else LEARNED for name in sorted(names)}
-        labels = replace(self.labels, subsets=subsets, annotations=None, notes=())
+        # The tags of the others stay away: that a fold lacks a class says nothing to the user.
+        subsets = dict.fromkeys(sorted(names - held_out), LEARNED)
+        tags = {name: self.labels.tags[name] for name in subsets}
+        labels = replace(self.labels, tags=tags, subsets=subsets, annotations=None, notes=())
         corrections = self.corrections and self.corrections.only(frozenset(names - held_out))
         out = self.run / FOLDS_FOLDER / f"{self.key()}-{k}"
         result = train(

@@ -13,6 +13,7 @@ from wtal.cost import training_cost
 from wtal.extract import Words as ExtractWords
 from wtal.extract import run as extract
 from wtal.pipeline.choices import Grid, narrow
+from wtal.pipeline.extraction import with_own_cure
 from wtal.pipeline.footage import Clip, Footage
 from wtal.pipeline.tagging import Tagging
 from wtal.pipeline.words import Words
@@ -91,7 +92,7 @@ def expecting(
             say=lambda text: None,
         )
         extract_s = found.seconds * new_s / max(found.video_s, 1e-9)
-        notes = tuple(str(finding) for finding in found.skipped)
+        notes = tuple(str(with_own_cure(finding)) for finding in found.skipped)
     disk = 2.0 * dim * sum(rows.values()) + cost.disk_bytes
     train_s = cost.seconds * (1 + words.own.calibrate.folds) if train else None
     return Expected(extract_s, train_s, disk, notes)

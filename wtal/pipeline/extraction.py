@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from wtal.pipeline.footage import Clip, Footage
 from wtal.pipeline.ledger import Ledger, digest
 from wtal.pipeline.places import Places, cleared
 from wtal.pipeline.telling import Telling
-from wtal_features import FeatureError, FeatureStore, open_store
+from wtal_features import FeatureError, FeatureStore, Finding, open_store
 from wtal_features.files import read_json, write_json
 
 STAGE = "extract"
@@ -78,6 +78,20 @@ def awaiting(footage: Footage, settings: str, places: Places, ledger: Ledger) ->
     ]
 
 
+def left_out(footage: Footage, settings: str, places: Places, ledger: Ledger) -> set[str]:
+    """Videos that were skipped last time and are as they were: for an estimate."""
+    record = ledger.record(STAGE)
+    if record is None or record.about.get("settings") != settings:
+        return set()
+    try:
+        skipped, said_s = read_json(places.skipped), places.skipped.stat().st_mtime
+    except (FeatureError, OSError):
+        return set()
+    names = skipped if isinstance(skipped, dict) else {}
+    clips = footage.videos.items()
+    return {video for video, clip in clips if video in names and clip.stamp[1] / 1e9 <= said_s}
+
+
 def extraction(
     footage: Footage,
     words: ExtractWords,
@@ -123,13 +137,23 @@ def extraction(
         raise
     for note in report.notes:
         telling.say(note)
-    write_json(places.skipped, report.reasons())
+    findings = map(with_own_cure, sorted(report.skipped, key=lambda finding: finding.where))
+    reasons = {finding.where: f"{finding.message} {finding.cure}" for finding in findings}
+    write_json(places.skipped, reasons)
     videos = [*report.written, *report.unchanged]
-    _refuse_none(videos, report.reasons())
+    _refuse_none(videos, reasons)
     counts = {"videos": len(videos), "new": len(report.written), "skipped": len(report.skipped)}
     ledger.finish(STAGE, time.perf_counter() - started, **counts)
     store = open_store(places.features)
-    return Extracted(store, tuple(sorted(videos)), report.reasons(), settings, len(report.written))
+    return Extracted(store, tuple(sorted(videos)), reasons, settings, len(report.written))
+
+
+def with_own_cure(finding: Finding) -> Finding:
+    """The finding with the option of `wtal run` where it names one of `wtal extract`."""
+    if finding.code != "cut-short":
+        return finding
+    cure = "Copy it again, or keep what is there with -o extract.partial=true."
+    return replace(finding, cure=cure)
 
 
 def _make_room(settings: str, places: Places, ledger: Ledger, telling: Telling) -> None:

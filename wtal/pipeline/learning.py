@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -82,18 +83,24 @@ def line(ledger: Ledger, trained: bool) -> str:
     return f"{counted(int(about.get('videos', 0)), 'video')}, {state}"
 
 
-def awaited(words: Words, tagging: Tagging, ledger: Ledger) -> bool:
-    """Whether there will probably be a training: for an estimate, before anything is extracted."""
+def awaited(words: Words, tagging: Tagging, gone: Collection[str], ledger: Ledger) -> bool:
+    """Whether there will probably be a training: for an estimate, before anything is extracted.
+
+    Args:
+        words: the options.
+        tagging: tags of the videos.
+        gone: videos that will probably be skipped.
+        ledger: of the run.
+    """
     record = ledger.record(STAGE)
-    return (
-        record is None or not record.finished or record.about.get("asked") != _asked(words, tagging)
-    )
+    asked = _asked(words, tagging, gone)
+    return record is None or not record.finished or record.about.get("asked") != asked
 
 
-def _asked(words: Words, tagging: Tagging) -> str:
+def _asked(words: Words, tagging: Tagging, gone: Collection[str] = ()) -> str:
     """What is known of a training before there are features."""
-    tags = sorted(tagging.tags_of_training.items())
-    return digest(tags, list(words.training), file_digest(words.corrections))
+    tags = sorted(pair for pair in tagging.tags_of_training.items() if pair[0] not in gone)
+    return digest(tags, _given(words), file_digest(words.corrections))
 
 
 def training_overrides(words: Words, dim: int) -> tuple[str, ...]:
@@ -103,10 +110,14 @@ def training_overrides(words: Words, dim: int) -> tuple[str, ...]:
         words: the options, which win.
         dim: D of the store.
     """
-    given = words.training
-    if not words.config.validation.fraction:
-        given = tuple(text for text in given if not text.strip().startswith("localize."))
-    return *narrow(dim), *given
+    return *narrow(dim), *_given(words)
+
+
+def _given(words: Words) -> list[str]:
+    """The overrides that somebody gave and the training reads."""
+    if words.config.validation.fraction:
+        return list(words.training)
+    return [text for text in words.training if not text.strip().startswith("localize.")]
 
 
 def _key(

@@ -19,7 +19,7 @@ from wtal.pipeline.choices import (
     settings_key,
 )
 from wtal.pipeline.expecting import expecting
-from wtal.pipeline.extraction import awaiting, earlier_grid
+from wtal.pipeline.extraction import awaiting, earlier_grid, left_out
 from wtal.pipeline.footage import Footage, look_over
 from wtal.pipeline.learning import awaited
 from wtal.pipeline.ledger import Ledger
@@ -93,9 +93,10 @@ def planning(
     _say(words, plan, better, corrections, telling)
     if encoders:
         asked = plan.asked(words, encoders)
-        new = awaiting(footage, settings_key(asked), places, ledger)
+        how = settings_key(asked)
+        new = awaiting(footage, how, places, ledger)
         usable = without(tagging, [v for v, clip in footage.videos.items() if clip.fault])
-        train = awaited(words, usable, ledger)
+        train = awaited(words, usable, left_out(footage, how, places, ledger), ledger)
         if new or train or preview:
             expected = expecting(
                 *(words, footage, usable, asked, grid, new, device), train=train, measure=preview

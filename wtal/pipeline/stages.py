@@ -119,6 +119,8 @@ def _stages(
         telling.warn(_NONE_SURE)
     figure, written = reporting.reporting(words, plan.footage, *how)
     telling.say(f"report: {_state(written)}{_took(ledger, reporting.STAGE, written)}")
+    if not (extracted.new or trained or asked or out.new or written):
+        telling.say("nothing is new: all is as the last run left it")
     return RunResult(
         out=places.root,
         videos=len(extracted.videos),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from wtal.corrections.file import Corrections
@@ -63,9 +65,10 @@ class Tagging:
         """What a person should know before hours are spent."""
         found = [*self.labels.notes]
         if self.unknown:
+            fit = "fits" if len(self.unknown) == 1 else "fit"
             found.append(
-                f"{counted(len(self.unknown), 'name')} in {self.labels.source} fit no video: "
-                f"{some(self.unknown)}."
+                f"{counted(len(self.unknown), 'name')} in {self.labels.source} {fit} no video: "
+                f"{some(self.unknown)}.{self._meant()}"
             )
         if self.untagged:
             found.append(
@@ -73,7 +76,22 @@ class Tagging:
                 f"{some(self.untagged)}. Nothing is learned there; segments are looked for all "
                 "the same."
             )
+        found += [
+            f"{' and '.join(map(repr, group))} are different classes, to the letter; if one "
+            "is meant, write it alike."
+            for group in look_alikes(self.classes)
+        ]
         return found + self._thin()
+
+    def _meant(self) -> str:
+        """Which videos the first names that fit none may mean."""
+        pairs = [
+            f"{name} may mean {video}"
+            for group in look_alikes({*self.unknown, *self.untagged})
+            for name, video in product(group, group)
+            if name in self.unknown and video in self.untagged
+        ]
+        return f" To the letter: {some(pairs)}." if pairs else ""
 
     def _thin(self) -> list[str]:
         """What too few videos mean."""
@@ -95,6 +113,19 @@ class Tagging:
                 f"{some(single)}. Expect little of them; three and more help."
             )
         return found
+
+
+def look_alikes(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ in capitals, spaces, hyphens and underscores alone, in groups.
+
+    Example:
+        >>> look_alikes(["Cough", "High Jump", "cough", "high_jump", "Run"])
+        [['Cough', 'cough'], ['High Jump', 'high_jump']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(re.sub(r"[\s_-]", "", name.casefold()), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def put_on(labels: Labels, videos: Mapping[str, str | None], wanted: str) -> Tagging:

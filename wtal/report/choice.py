@@ -19,7 +19,7 @@ from wtal_eval.columns import codes_of
 if TYPE_CHECKING:
     from wtal.calibration import Calibration
 
-SHOWN_PER_VIDEO = 5  # on average, where the slider starts if it is not known what is sure
+SHOWN_PER_VIDEO = 5  # on average, where the slider starts if few or none are known to be sure
 DIGITS = 4
 
 Floats = NDArray[np.float64]
@@ -34,6 +34,7 @@ class Choice:
         found: their columns.
         measure: what their score is.
         threshold: where the slider starts.
+        sure: the confidence from which on a detection is sure; None: none is, or nothing is known.
         cut: detections beyond the best of their video.
         outside: detections outside their video.
     """
@@ -41,6 +42,7 @@ class Choice:
     found: Found
     measure: Measure
     threshold: float
+    sure: float | None
     cut: int
     outside: int
 
@@ -78,7 +80,8 @@ def choose(
     start, end = np.maximum(start, 0.0), np.minimum(end, length_N[rows])
     label_of = codes_of(detections.labels, {name: c for c, name in enumerate(classes)}, -1)
     label: Ints = label_of[detections.label[rows]].astype(np.int64)
-    shown, measure, threshold = _scale(detections.score[rows], V, calibration)
+    scale = _scale(detections.score[rows], video_N[rows], V, calibration)
+    shown = scale.shown_N
     order = np.lexsort((-shown, label, end, start, video_N[rows]))
     found = Found(
         classes_N=label[order],
@@ -88,7 +91,7 @@ def choose(
         first=tuple(np.searchsorted(video_N[rows][order], np.arange(V + 1)).tolist()),
     )
     outside = int((here_N & ~inside_N).sum())
-    return Choice(found, measure, threshold, cut, outside)
+    return Choice(found, scale.measure, scale.threshold, scale.sure, cut, outside)
 
 
 def _best(video_N: Ints, score_N: Floats, top: int) -> Ints:
@@ -100,20 +103,35 @@ def _best(video_N: Ints, score_N: Floats, top: int) -> Ints:
     return best
 
 
-def _scale(
-    score_N: Floats, videos: int, calibration: Calibration | None
-) -> tuple[Floats, Measure, float]:
-    """The scores as shown, what they are, and where the slider starts: rounded alike."""
+@dataclass(frozen=True)
+class _Scale:
+    """The scores as shown, what they are, where the slider starts, and from where on is sure."""
+
+    shown_N: Floats
+    measure: Measure
+    threshold: float
+    sure: float | None = None
+
+
+def _scale(score_N: Floats, video_N: Ints, videos: int, calibration: Calibration | None) -> _Scale:
+    """What the page shows of the scores; all of it is rounded alike."""
     if calibration is not None:
-        sure = round(float(calibration.confidence(np.array([calibration.threshold]))[0]), DIGITS)
-        shown_N = np.asarray(calibration.confidence(score_N), np.float64).round(DIGITS)
-        # Where nothing is sure, an empty page would look broken: it begins with the best there is.
-        none_is_sure = len(shown_N) > 0 and not (score_N >= calibration.threshold).any()
-        return shown_N, "confidence", _few(shown_N, videos) if none_is_sure else sure
+        return _sure_scale(score_N, video_N, videos, calibration)
     if not len(score_N):
-        return score_N, "score", 0.0
+        return _Scale(score_N, "score", 0.0)
     shown_N = score_N.round(digits_of(float(np.abs(score_N).max())))
-    return shown_N, "score", _few(shown_N, videos)
+    return _Scale(shown_N, "score", _few(shown_N, videos))
+
+
+def _sure_scale(score_N: Floats, video_N: Ints, videos: int, calibration: Calibration) -> _Scale:
+    """It starts at the sure ones, or lower where most videos would look empty without a reason."""
+    shown_N = np.asarray(calibration.confidence(score_N), np.float64).round(DIGITS)
+    start = round(float(calibration.confidence(np.array([calibration.threshold]))[0]), DIGITS)
+    sure_N = score_N >= calibration.threshold
+    sure = start if sure_N.any() else None
+    if 2 * len(np.unique(video_N[sure_N])) < len(np.unique(video_N)):
+        start = min(start, _few(shown_N, videos))
+    return _Scale(shown_N, "confidence", start, sure)
 
 
 def _few(shown_N: Floats, videos: int) -> float:

@@ -182,6 +182,7 @@ def make(words: Words, *, device: torch.device | str, bar: Bar, say: Say, warn: 
         videos=tuple(rows_of(gathered, classes, durations, media, blocks)),
         detections=choice.found,
         overview=_overview(words, judgement),
+        sure=choice.sure,
     )
     make_folder(words.target.parent)
     with bar("writing") as progress:

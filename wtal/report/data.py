@@ -175,6 +175,7 @@ class Index:
         videos: V rows.
         detections: of them.
         overview: None: nothing is known to show there.
+        sure: the confidence from which on a detection is sure; None: none is, or nothing is known.
     """
 
     title: str
@@ -186,6 +187,7 @@ class Index:
     videos: tuple[VideoRow, ...]
     detections: Found
     overview: Overview | None = None
+    sure: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The block `wtal-index`; videos in columns, which are a third of the size."""
@@ -201,6 +203,7 @@ class Index:
             "classes": list(self.classes),
             "measure": self.measure,
             "threshold": self.threshold,
+            "sure": self.sure,
             "videos": columns | {"first": list(self.detections.first)},
             "detections": self.detections.to_json(),
             "overview": None if self.overview is None else asdict(self.overview),

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: the command line; by default that of the process.
     """
-    given = _parser().parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     try:
         result = evaluate_retrieval(
             given.ranking,
@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     prog = "python -m wtal_eval.retrieval"
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -83,7 +83,7 @@ def list_videos(source: str | Path) -> Listing:
         found = f"; it holds {some(listing.others)}" if listing.others and not alone else ""
         raise FeatureError(
             f"{root} {'is' if alone else 'holds'} no video by its name{found}.",
-            f"Expected files such as {{name}}.mp4; known endings: {' '.join(sorted(EXTENSIONS))}.",
+            f"Expected files such as kitchen_1.mp4; known endings: {' '.join(sorted(EXTENSIONS))}.",
             code="no-videos",
         )
     return listing

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
 from wtal_features.video.container import load_av, open_video, words_of
-from wtal_features.video.frames import Decoded, FrameReader, to_rgb
+from wtal_features.video.frames import CutShortError, Decoded, FrameReader, to_rgb
 from wtal_features.video.serving import Send, answer_all, main
 from wtal_features.video.wire import Message
 
@@ -125,7 +125,7 @@ def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fra
     held: Decoded | None = None
     with open_video(path) as video:
         reader = FrameReader(video)
-        for decoded in reader:
+        for decoded in _whole(reader):
             if time.monotonic() - beat > _BEAT_S:
                 beat = time.monotonic()
                 reply({"kind": "alive"}, None)
@@ -145,6 +145,14 @@ def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fra
                 "It is cut short; copy it again.",
                 code="cut-short",
             )
+
+
+def _whole(reader: FrameReader) -> Iterator[Decoded]:
+    """The frames; who cuts has no option that would make do with a part of a video."""
+    try:
+        yield from reader
+    except CutShortError as error:
+        raise FeatureError(error.problem, "Copy it again.", code=error.code) from error
 
 
 def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> None:

@@ -77,6 +77,18 @@ function showCounts() {
   }
 }
 
+/** How many are sure, where not all are: an almost empty list must not look like a failure. */
+function showSure() {
+  const sure = index.sure === null ? 0 : found.score.filter((score) => score >= index.sure).length;
+  const box = byId("sure");
+  box.hidden = index.measure !== "confidence" || sure === N;
+  if (box.hidden) return;
+  const what = `${sure ? whole(sure) : "None"} of ${plural(N, "detection")} ${sure > 1 ? "are" : "is"} sure`;
+  const from = sure ? ` (confidence at least ${scoreText(index.sure)})` : "";
+  const hint = found.score.some((score) => score < shown.threshold) ? " Lower the threshold to see more." : "";
+  box.textContent = `${what}${from}.${hint}`;
+}
+
 function toggleClass(c) {
   if (!shown.hidden.delete(c)) shown.hidden.add(c);
   refilter();
@@ -124,6 +136,7 @@ function startFilters() {
   showThreshold();
   recount();
   when("filter", showCounts);
+  when("filter", showSure);
   when("filter", drawHistogram);
   when("theme", drawHistogram);
 }

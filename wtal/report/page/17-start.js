@@ -59,6 +59,7 @@ function start() {
   addEventListener("hashchange", route);
   when("filter", () => byId("overview").hidden || showOverview());
   showCounts();
+  showSure();
   drawHistogram();
   route();
 }
