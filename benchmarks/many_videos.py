@@ -3,10 +3,10 @@
     python benchmarks/many_videos.py --out DIR [--sizes 1000,10000,100000] [--json F] [--plot F]
 
 The inputs are a few short H.264 videos under many names (hard links), so that what is measured is
-what the commands do per video, not the pictures. The encoder is `null`, the colour of one pixel; the
-network is BaS-Net with a few hundred weights. Every stage is a process of its own, as a user starts
-it: wall seconds, CPU seconds and peak memory (of the command or of one of its children, whichever is
-larger). What is done is kept in DIR and not done again, so that a stopped run goes on.
+what the commands do per video, not the pictures. The encoder is `null`, the colour of one pixel;
+the network is BaS-Net with a few hundred weights. Every stage is a process of its own, as a user
+starts it: wall seconds, CPU seconds and peak memory (of the command or of one of its children,
+whichever is larger). What is done is kept in DIR and not done again, so that a stopped run goes on.
 """
 
 import argparse
@@ -167,7 +167,12 @@ def document(found: Mapping[int, Mapping[str, Figures]]) -> dict[str, Any]:
     """What `--json` writes."""
     machine = machine_and_versions()
     rows = [
-        {"videos": count, "stage": stage, **figures, "ms_per_video": 1000 * figures["wall_s"] / count}
+        {
+            "videos": count,
+            "stage": stage,
+            **figures,
+            "ms_per_video": 1000 * figures["wall_s"] / count,
+        }
         for count, stages_of in sorted(found.items())
         for stage, figures in stages_of.items()
     ]
@@ -207,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
-    parser.add_argument("--stages", default="", help="a few, with commas; default: all")
+    parser.add_argument("--stages", default="", help="a few, with semicolons; default: all")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()

@@ -112,6 +112,7 @@ class PackedIndex:
         Raises:
             FeatureError: It is none, or the index lies.
         """
+        self.record(number)
         try:
             found = self._name(number).decode()
         except UnicodeDecodeError as error:
@@ -149,9 +150,7 @@ class PackedIndex:
         found = self.record(number)
         try:
             entry = json.loads(self._texts[found.text + found.name_bytes : found.text_end])
-        except ValueError:
-            entry = None
-        except RecursionError:
+        except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict):
             raise self.lies(f"the entry of {self.name(number)!r} is no JSON object")
@@ -165,7 +164,6 @@ class PackedIndex:
         last, quiet = b"", False
         for number in range(self.count):
             try:
-                self.record(number)
                 name = self.name(number).encode()
                 if number and name <= last:
                     raise self.lies(f"{name.decode()!r} is not behind the name before it")

@@ -263,9 +263,7 @@ class _Packing:
             write_json(self._out / SKIPPED, dict(sorted(report.skipped.items())))
         else:
             (self._out / SKIPPED).unlink(missing_ok=True)
-        write_json(
-            self._out / MANIFEST, {**self._plan.head, "packed": {**about, "shards": shards}}
-        )
+        write_json(self._out / MANIFEST, {**self._plan.head, "packed": {**about, "shards": shards}})
 
     def _pieces(self, count: int, kind: str) -> Iterator[bytes]:
         for number in range(count):
