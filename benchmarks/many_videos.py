@@ -110,7 +110,8 @@ def stages(world: World) -> dict[str, Words]:
     return {
         "extract": extract,
         "extract again": extract,
-        "doctor": ("doctor", path("store"), "--annotations", truth),
+        # With values it would rightly say that most videos are equal.
+        "doctor": ("doctor", path("store"), "--annotations", truth, "--headers-only"),
         "pack": ("pack", path("store"), "--out", path("packed")),
         "localize": (*localize, "-f", path("store"), "--out", found),
         "localize, packed": (*localize, "-f", path("packed"), "--out", path("packed.json")),
