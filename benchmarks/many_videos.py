@@ -1,12 +1,15 @@
 """Many tiny videos through the commands: seconds and memory of each, over the number of videos.
 
-    python benchmarks/many_videos.py --out DIR [--sizes 1000,10000,100000] [--json F] [--plot F]
+    python benchmarks/many_videos.py --out DIR [--sizes 1000,10000] [--made] [--json F] [--plot F]
 
 The inputs are a few short H.264 videos under many names (hard links), so that what is measured is
 what the commands do per video, not the pictures. The encoder is `null`, the colour of one pixel;
 the network is BaS-Net with a few hundred weights. Every stage is a process of its own, as a user
 starts it: wall seconds, CPU seconds and peak memory (of the command or of one of its children,
 whichever is larger). What is done is kept in DIR and not done again, so that a stopped run goes on.
+
+`--made` writes the store instead of extracting it, and leaves the extraction out: it is nine tenths
+of the time.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from wtal_features.files import write_json
 
 SIZES = (1000, 3000, 10000)
 DISTINCT, SECONDS, SIZE = 16, 2.0, (64, 48)  # videos that are filmed; frames of 64 x 48
+SNIPPETS = 4  # of a video of two seconds
 CLASSES = 4
 LEARNED = 64  # videos that the network is trained on, whatever their number in all
 PER_VIDEO = 50  # detections of a video in the file that is made for `eval` alone
@@ -76,6 +80,26 @@ class World:
             for name in self.names
         }
         write_json(self.path("annotations.json"), {"database": database})
+
+    def make_store(self) -> None:
+        """The store as `wtal extract` would write it, other values in it."""
+        if (self.path("store") / "manifest.json").exists():
+            return
+        self.path("store").mkdir(exist_ok=True)
+        generator = np.random.default_rng(1)
+        for name in self.names:
+            features_TD = generator.random((SNIPPETS, 3), np.float32)
+            np.save(self.path("store") / f"{name}.npy", features_TD)
+        entries = {
+            name: {
+                **{"fps": 25.0, "frames": 50, "duration": SECONDS, "file": f"{name}.mp4"},
+                **{"sha256": f"{i:064x}", "source_fps": 25.0, "source_frames": 50},
+                **{"width": SIZE[0], "height": SIZE[1], "codec": "h264"},
+            }
+            for i, name in enumerate(self.names)
+        }
+        head = {"encoder": "null", "window": 16, "stride": 16, "fps": 25.0, "dim": 3, "dims": [3]}
+        write_json(self.path("store") / "manifest.json", {**head, "videos": entries})
 
     def _filmed(self, k: int) -> Path:
         path = self.master / f"{k}.mp4"
@@ -146,14 +170,16 @@ def wtal(*words: str | Path) -> Figures:
     return {"wall_s": round(wall_s, 2), "cpu_s": round(cpu_s, 2), "peak_mb": round(peak_mb, 1)}
 
 
-def measure(root: Path, count: int, wanted: Sequence[str]) -> dict[str, Figures]:
+def measure(root: Path, count: int, wanted: Sequence[str], made: bool) -> dict[str, Figures]:
     """Stage -> figures of one number of videos; kept in `root/figures-COUNT.json`."""
     kept = root / f"figures-{count}.json"
     figures: dict[str, Figures] = json.loads(kept.read_text()) if kept.exists() else {}
     world = World(root, count)
     world.make()
+    if made:
+        world.make_store()
     for stage, words in stages(world).items():
-        if wanted and stage not in wanted:
+        if (wanted and stage not in wanted) or (made and stage.startswith("extract")):
             continue
         if stage.startswith("localize"):
             train(world)
@@ -214,13 +240,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--stages", default="", help="a few, with semicolons; default: all")
+    parser.add_argument("--made", action="store_true", help="make the store, extract nothing")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     wanted = [name.strip() for name in options.stages.split(";") if name.strip()]
     options.out.mkdir(parents=True, exist_ok=True)
     sizes = [int(text) for text in options.sizes.split(",")]
-    found = {count: measure(options.out, count, wanted) for count in sizes}
+    found = {count: measure(options.out, count, wanted, options.made) for count in sizes}
     if options.json is not None:
         write_json(options.json, document(found))
     if options.plot is not None:

@@ -63,7 +63,8 @@ def bytes_of(text: str) -> int:
     if found is None:
         raise WtalError(f"--shard-size is {text[:40]!r}; expected a size such as 1GiB or 500MB.")
     unit = found[2].lower()
-    size = math.floor(float(found[1]) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
+    step = 1024 if "i" in unit else 1000
+    size = math.floor(float(found[1]) * math.pow(step, _POWERS[unit[0]]))
     if size < 1:
         raise WtalError(f"--shard-size is {text!r}; expected at least one byte.")
     return size

@@ -144,10 +144,11 @@ class _Packing:
             and path.name not in known
             and not (path.name.startswith("shard-") and path.suffix == ".bin")
         ]
-        head = read_json(self._out / MANIFEST) if (self._out / MANIFEST).exists() else {}
-        ours = isinstance(head, dict) and isinstance(head.get("packed", {}), dict)
-        if strangers or not ours or (head and "packed" not in head):
-            held = min(strangers, default=self._out / MANIFEST)
+        manifest = self._out / MANIFEST
+        head = read_json(manifest) if manifest.exists() else {"packed": {}}
+        ours = isinstance(head, dict) and isinstance(head.get("packed"), dict)
+        if strangers or not ours:
+            held = min(strangers, default=manifest)
             raise FeatureError(
                 f"{self._out} is not empty and no packed store: it holds {held}.",
                 "Choose a new folder.",
@@ -234,10 +235,10 @@ class _Packing:
                 records += record.pack()
                 texts += name + entry
         written = {"shard": sink.sha256, "bytes": sink.size, "skipped": skipped}
-        for name, content in (("records", records), ("texts", texts)):
-            with atomic_write(self._parts / f"{number:06}.{name}") as handle:
+        for kind, content in (("records", records), ("texts", texts)):
+            with atomic_write(self._parts / f"{number:06}.{kind}") as handle:
                 handle.write(content)
-            written[name] = hashlib.sha256(content).hexdigest()
+            written[kind] = hashlib.sha256(content).hexdigest()
         return written
 
     def _finish(self, parts: list[dict[str, Any]]) -> None:

@@ -43,9 +43,9 @@ class PackedStore(FeatureStore):
         assert isinstance(head, dict)  # `read_manifest` has seen to it
         self.root = root
         self._index = PackedIndex(root, head)
-        names = head.get("streams")
-        plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not plain or len(names or [""]) != len(head["dims"]):
+        found = head.get("streams")
+        names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+        if names != found or len(names or [""]) != len(head["dims"]):
             raise self._index.lies("its manifest has not one number in dims for every stream")
         widths = dict(zip(names or [""], head["dims"], strict=True))
         ends = np.cumsum([0, *widths.values()]).tolist()
@@ -96,7 +96,7 @@ class PackedStore(FeatureStore):
         """
         record = self._record(video)
         bytes_N = self._bytes(record)
-        if zlib.crc32(bytes_N) != record.crc32:
+        if zlib.crc32(bytes_N.data) != record.crc32:
             raise FeatureError(
                 f"{self.root / shard_name(record.shard)}: the features of {video!r} are not those "
                 "that were packed.",
