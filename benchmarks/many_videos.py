@@ -129,7 +129,7 @@ def stages(world: World) -> dict[str, Words]:
     extract: Words = ("extract", path("videos"), "--encoder", "null", "--out", path("store"))
     found, truth = path("detections.json"), path("annotations.json")
     test = ("--annotations", truth, "--subset", "test")
-    report: Words = ("report", found, *test, "--top", "5", "--out")
+    report: Words = (*test, "--top", "5", "--device", "cpu", "--out")
     localize: Words = ("localize", path("run"), "--device", "cpu", *test)
     return {
         "extract": extract,
@@ -138,13 +138,13 @@ def stages(world: World) -> dict[str, Words]:
         "doctor": ("doctor", path("store"), "--annotations", truth, "--headers-only"),
         "pack": ("pack", path("store"), "--out", path("packed")),
         "localize": (*localize, "-f", path("store"), "--out", found),
-        "localize, packed": (*localize, "-f", path("packed"), "--out", path("packed.json")),
+        "localize, packed": (*localize, "-f", path("packed")),
         "eval": ("eval", found, truth, "--subset", "test"),
         "eval of 50 a video": ("eval", path("detections-50.json"), truth, "--subset", "test"),
-        "report": (*report, path("report.html")),
+        "report": ("report", found, *report, path("report.html")),
         "report with curves": (
-            *(*report, path("curves.html"), "--run", path("run")),
-            *("--features", path("packed")),
+            *("report", path("run"), "--features", path("packed")),
+            *(*report, path("curves.html")),
         ),
     }
 
