@@ -21,6 +21,7 @@ SURFACE = {
     "doctor": INPUT | {"config", "headers_only", "leakage", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},
+    "pack": {"stores", "out", "shard_size", "fps", "stride", "keep_going", "quiet", "verbose"},
     "extract": {"videos", "out", "encoder", "fps", "stride", "mode", "dtype", "partial", "shard"}
     | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
     | {"motion", "reencode", "cache", "batch", "workers", "timeout", "memory_gb", "max_hours"}

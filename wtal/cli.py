@@ -818,6 +818,32 @@ def convert(
         _finish(faults, keep_going, verbose)
 
 
+@app.command(epilog="Example: wtal pack store --out packed; wtal pack part-1 part-2 --out packed")
+def pack(
+    stores: Annotated[list[Path], typer.Argument(help="Feature stores; several become one.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the packed store to write.")],
+    shard_size: Annotated[
+        str, typer.Option("--shard-size", help="Of its files at most, such as 256MiB.")
+    ] = "1GiB",
+    fps: Fps = None,
+    stride: Stride = None,
+    keep_going: KeepGoing = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Put feature stores of many videos into a few large files, which open at once."""
+    with _problems(debug):
+        from wtal.pack import Words
+        from wtal.pack import run as run_pack
+
+        words = Words(tuple(stores), out, shard_size, fps, stride)
+        with _counter("packing", quiet) as progress:
+            report = run_pack(words, progress=progress)
+        _say(report.line(), quiet)
+        _finish(report.skipped, keep_going, verbose)
+
+
 @app.command(
     epilog="Example: wtal probe videos --encoder s3d.safetensors --encoder coclr:rgb.pth.tar "
     "--labels annotations.json --clips videos.clips"

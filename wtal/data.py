@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -209,6 +210,14 @@ def collate(
     return Batch(features_BTD, mask_BT, labels, videos, positions_BT)
 
 
+@lru_cache(maxsize=2)  # every step asks for the order of its epoch: V/B times V numbers
+def _order(seed: int, epoch: int, videos: int) -> IntT:
+    """A permutation of the videos; not to be written to."""
+    order = numpy_generator(seed, "order", epoch).permutation(videos)
+    order.flags.writeable = False
+    return order
+
+
 @dataclass(frozen=True)
 class Sampler:
     """The batch of any step, as a function of the step alone.
@@ -239,8 +248,8 @@ class Sampler:
         epoch, batch = divmod(step, self.steps_per_epoch)
         if self.restart_epochs and epoch > 0:
             epoch, batch = step, 0  # a fresh shuffle of which only the first batch is used
-        order = numpy_generator(self.seed, "order", epoch).permutation(len(self.videos.names))
-        return order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        order = _order(self.seed, epoch, len(self.videos.names))
+        return order[batch * self.batch_size : (batch + 1) * self.batch_size].copy()
 
     def batch(self, step: int) -> Batch:
         """The batch of a step (the first is 0)."""

@@ -49,6 +49,8 @@ def read_members(path: Path, inner: str, visit: Callable[[str, Any], None]) -> d
         raise EvalError(
             f"{path}: nested too deep; expected lists of label, score and segment."
         ) from None
+    finally:
+        walk.text = ""  # it and its careful decoder hold each other, and with them the whole file
 
 
 def read_text(path: Path, expected: str, *, keep_mark: bool = False) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from wtal_eval.average_precision import AREAS, rank
 from wtal_eval.faults import EvalError, shown
 from wtal_eval.grid import comparable_detections, comparable_instances
-from wtal_eval.matching import Pairs, candidates
+from wtal_eval.matching import LISTED, Pairs, candidates
 from wtal_eval.options import AVERAGES
 from wtal_eval.protocols import Protocol
 from wtal_eval.ranking import Ranking
@@ -105,12 +105,15 @@ def match_instances(pairs: Pairs, rule: str, found: Ints) -> None:
     per_instance = rule == "per-instance"
     taken: set[int] = set()
     last = -1  # the last that got a partner; its further candidates are skipped
-    for detection, instance in zip(pairs.detection.tolist(), pairs.instance.tolist(), strict=True):
-        asking, asked = (instance, detection) if per_instance else (detection, instance)
-        if asking != last and asked not in taken:
-            taken.add(asked)
-            last = asking
-            found[detection] = instance
+    for low in range(0, len(pairs.tiou), LISTED):
+        block = slice(low, low + LISTED)
+        columns = (pairs.detection[block].tolist(), pairs.instance[block].tolist())
+        for detection, instance in zip(*columns, strict=True):
+            asking, asked = (instance, detection) if per_instance else (detection, instance)
+            if asking != last and asked not in taken:
+                taken.add(asked)
+                last = asking
+                found[detection] = instance
 
 
 def ap_per_class(label: Ints, tp: Bools, fp: Bools, npos: Ints, ap: str = "interpolated") -> Floats:

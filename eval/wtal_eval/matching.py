@@ -16,6 +16,7 @@ import numpy as np
 
 from wtal_eval.segments import Floats, Ints, Segments, hull_tiou, tiou
 
+LISTED = 1 << 16  # pairs that are Python's numbers at a time; as such each takes 120 bytes
 PAIRS_AT_ONCE = 1 << 15  # intermediate arrays stay in the cache, and small whatever the input
 THRESHOLDS_AT_ONCE = 62  # bits of a signed 64-bit integer that stay clear of its sign
 
@@ -191,22 +192,27 @@ def match(
         for j, t in enumerate(some):
             enough = pairs.tiou >= t if overlap_test == "ge" else pairs.tiou > t
             reached |= enough.astype(np.int64) << j
-        taken = np.array(_greedy(asking, asked, reached, (1 << len(some)) - 1, instances), np.int64)
+        taken = _greedy(asking, asked, reached, (1 << len(some)) - 1, instances)
         for j in range(len(some)):
             found = pairs.detection[(taken >> j) & 1 == 1]
             yield np.sort(found) if rule == "per-instance" else found
 
 
-def _greedy(asking: Ints, asked: Ints, reached: Ints, every: int, partners: int) -> list[int]:
+def _greedy(asking: Ints, asked: Ints, reached: Ints, every: int, partners: int) -> Ints:
     """For each pair the thresholds at which the one who asks takes the one who is asked."""
     free = [every] * partners  # thresholds at which the partner is not taken yet
-    taken = []
+    taken = np.empty(len(asking), np.int64)
     current, searching = -1, 0
-    for one, other, enough in zip(asking.tolist(), asked.tolist(), reached.tolist(), strict=True):
-        if one != current:
-            current, searching = one, every  # a new one searches at every threshold
-        takes = searching & enough & free[other]
-        searching ^= takes
-        free[other] ^= takes
-        taken.append(takes)
+    for low in range(0, len(asking), LISTED):
+        block = slice(low, low + LISTED)
+        columns = (asking[block].tolist(), asked[block].tolist(), reached[block].tolist())
+        takings = []
+        for one, other, enough in zip(*columns, strict=True):
+            if one != current:
+                current, searching = one, every  # a new one searches at every threshold
+            takes = searching & enough & free[other]
+            searching ^= takes
+            free[other] ^= takes
+            takings.append(takes)
+        taken[block] = takings
     return taken

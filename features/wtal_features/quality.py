@@ -33,7 +33,6 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_features.errors import Finding
-from wtal_features.npy import npy_shape
 
 if TYPE_CHECKING:
     from wtal_features.store import FeatureStore
@@ -85,7 +84,7 @@ class Quality:
             features_TD: (T, D) float32, finite, the streams joined on D.
         """
         if not self._streams:
-            self._streams = list(_streams_of(self._store, video))
+            self._streams = list(_streams_of(self._store))
         for stream in self._streams:
             stream.add(video, self._subsets.get(video) or "", features_TD[:, stream.dims])
         seconds = self._store.timing(video).seconds_per_snippet
@@ -196,11 +195,11 @@ class _Stream:
             self.videos.append(_Video(video, subset, math.log(median), _log_change(norm_T)))
 
 
-def _streams_of(store: "FeatureStore", video: str) -> Iterator[_Stream]:
+def _streams_of(store: "FeatureStore") -> Iterator[_Stream]:
     """The streams, with the dimensions that they have in a sound video."""
     start = 0
-    for name, path in store.files(video).items():
-        stop = start + npy_shape(path)[1]
+    for name, dim in store.dims.items():
+        stop = start + dim
         yield _Stream(name, slice(start, stop))
         start = stop
 

@@ -14,7 +14,8 @@ from wtal_features.check import check_store
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.listing import find_folders, scan
 from wtal_features.manifest import MANIFEST, Manifest, Timing, no_time_base, time_base
-from wtal_features.npy import check_finite, npy_shape, read_npy
+from wtal_features.npy import FeatureArray, check_finite, npy_shape, read_feature_header, read_npy
+from wtal_features.packed.layout import is_packed, is_unfinished
 from wtal_features.writer import JOURNAL, StoreWriter
 
 __all__ = [
@@ -40,7 +41,16 @@ class FeatureStore:
         videos: Ids with a file in every stream and a known frame rate, sorted.
         dim: D, dimensions after joining the streams.
         manifest: What the store says about itself, with the flags filled in.
+
+    A store that was packed has the same attributes and methods: `packed.reader.PackedStore`.
     """
+
+    root: Path
+    streams: tuple[str, ...]
+    videos: Sequence[str]
+    dim: int
+    manifest: Manifest
+    _dims: dict[str, int]
 
     def __init__(self, root: Path, folders: Mapping[str, Path], manifest: Manifest) -> None:
         """Use `open_store`, which finds the folders and checks the time base."""
@@ -88,11 +98,16 @@ class FeatureStore:
         """Folder, number of videos, dimensions."""
         return f"FeatureStore({str(self.root)!r}, {len(self)} videos, dim {self.dim})"
 
-    def files(self, video: str) -> dict[str, Path]:
-        """The file of a video in every stream (`""` when there are no streams).
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """D of every stream, in their order (`""` when there are no streams)."""
+        return self._dims
+
+    def require(self, video: str) -> None:
+        """Refuse a video that is not in the store.
 
         Raises:
-            FeatureError: If the video is not in the store.
+            FeatureError: Naming it.
         """
         if video not in self:
             raise FeatureError(
@@ -101,6 +116,14 @@ class FeatureStore:
                 "Check the name, or extract the video.",
                 code="no-features",
             )
+
+    def files(self, video: str) -> dict[str, Path]:
+        """The file of a video in every stream (`""` when there are no streams).
+
+        Raises:
+            FeatureError: If the video is not in the store.
+        """
+        self.require(video)
         return {
             stream: self._folders[stream] / files[video] for stream, files in self._files.items()
         }
@@ -141,13 +164,34 @@ class FeatureStore:
                 float array, transposed, of another D, without snippets, or holds NaN or
                 infinity; or if the streams differ in T.
         """
+        return self.read_stored(video).astype(np.float32, copy=False)
+
+    def read_stored(self, video: str) -> FeatureArray:
+        """As `read`, in the dtype of the files: float16, or float32 where one stream is.
+
+        Raises:
+            FeatureError: As `read`.
+        """
         self.length(video)
         arrays = []
         for path in self.files(video).values():
             array = read_npy(path)
             check_finite(array, path)
-            arrays.append(array.astype(np.float32, copy=False))
+            arrays.append(array)
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+
+    def stored(self, video: str) -> tuple[int, list[int]]:
+        """Bytes of a value as `read_stored` gives it, and what changes when the values do.
+
+        Raises:
+            FeatureError: As `length`.
+        """
+        sizes, stamp = [], []
+        for path in self.files(video).values():
+            sizes.append(read_feature_header(path).dtype.itemsize)
+            status = path.stat()
+            stamp += [status.st_size, status.st_mtime_ns]
+        return max(sizes), stamp
 
     def timing(self, video: str) -> Timing:
         """The time base of one video; its own fps in the manifest wins over the store's.
@@ -155,7 +199,7 @@ class FeatureStore:
         Raises:
             FeatureError: If the video is not in the store or its entry is faulty.
         """
-        self.files(video)
+        self.require(video)
         manifest = self.manifest
         fps = manifest.number(video, "fps") or manifest.fps
         frames, duration_s = manifest.number(video, "frames"), manifest.number(video, "duration")
@@ -253,7 +297,7 @@ def open_store(
     fps: float | None = None,
     stride: float | None = None,
 ) -> FeatureStore:
-    """Open a folder of features.
+    """Open a folder of features, packed (`wtal pack`) or not.
 
     Args:
         path: The folder with `<video>.npy` or stream folders, and `manifest.json` where there
@@ -278,13 +322,18 @@ def open_store(
             "Name the folder that wtal extract or wtal convert wrote.",
             code="missing",
         )
-    if not (root / MANIFEST).exists() and (root / JOURNAL).exists():
+    if (not (root / MANIFEST).exists() and (root / JOURNAL).exists()) or is_unfinished(root):
+        holds = JOURNAL if (root / JOURNAL).exists() else "shards without a manifest"
         raise FeatureError(
-            f"{root} is not finished: it holds {JOURNAL}.",
+            f"{root} is not finished: it holds {holds}.",
             "Run the command that writes it again: it goes on where it stopped.",
             code="unfinished",
         )
     manifest = time_base(root, fps, stride)
+    if is_packed(root):
+        from wtal_features.packed.reader import PackedStore
+
+        return PackedStore(root, streams, manifest)
     try:
         folders = find_folders(root, streams)
         if manifest.stride_frames is None:

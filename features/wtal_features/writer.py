@@ -422,7 +422,7 @@ class StoreWriter:
         """
         for key, value in self._settings.items():
             if found.get(key) != value:
-                name, then, now = _difference(key, found.get(key), value)
+                name, then, now = difference(key, found.get(key), value)
                 raise FeatureError(
                     f"{path} was written with {name} {then!r}; now it is {now!r}.",
                     "Use the same settings to go on, or choose a new folder.",
@@ -470,12 +470,12 @@ def read_head(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _difference(name: str, then: object, now: object) -> tuple[str, object, object]:
+def difference(name: str, then: object, now: object) -> tuple[str, object, object]:
     """The innermost key in which two settings differ, with both values."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in (*now, *then):
             if then.get(key) != now.get(key):
-                return _difference(f"{name}.{key}", then.get(key), now.get(key))
+                return difference(f"{name}.{key}", then.get(key), now.get(key))
     return name, then, now
 
 

@@ -1,12 +1,14 @@
 """A result file with a million entries is read and scored, in memory that stays in proportion."""
 
+import gc
 import json
 import resource
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from wtal_eval import evaluate
+from wtal_eval import evaluate, read_detections
 
 
 @pytest.mark.slow
@@ -30,3 +32,17 @@ def test_a_million_detections_are_scored_like_any_others(tmp_path: Path) -> None
     assert set(evaluation.map) == {1.0}
     assert grown_kb * 1024 < 8 * path.stat().st_size
     assert json.loads(json.dumps(evaluation.to_json()))["headline"]["value"] == 1.0
+
+
+def test_the_text_of_a_file_is_freed_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "detections.json"
+    path.write_text(json.dumps({"results": {"v": []}, "external_data": {}}) + " " * 4_000_000)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        read_detections(path)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 1_000_000

@@ -33,7 +33,7 @@ from wtal.calibration.reliability import Hits, compare, hits_of, table
 from wtal.errors import WtalError
 from wtal.localize import LocalizeConfig, Localizer, VideoDetections, VideoScores
 from wtal.model import BaSNet, ModelConfig
-from wtal_eval import read_annotations, read_detections
+from wtal_eval import EvalError, read_annotations, read_detections
 from wtal_features import FeatureError
 
 SCALE = Calibration((0.2, 0.6), (0.0, 0.8), 0.45, "m", {"method": "folds"})
@@ -111,6 +111,42 @@ def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_calibration(tmp_path) is None
     assert write_calibration(tmp_path, SCALE) == tmp_path / "calibration.json"
     assert read_calibration(tmp_path) == SCALE
+
+
+TRICKY = (
+    '{"external_data": {"calibration": @}, "results": {"v": []}}',  # first, and not last
+    '{"results": {"external_data": []}, "external_data": {"calibration": @}}\n',
+    '{"external_data": {"calibration": @}, "results": {"v": [], "external_data": []}}',
+    '{"external_data": {"calibration": @}, "video_scores": {"v": {"external_data": 1}}}',
+    '{"external_data": {"calibration": @}, "version": "\\"external_data\\": {}}"}',
+    '{"results": {}, "external_data" : {"external_data": {}, "calibration": @} }',
+    '{"results": {}, "external_data": {"calibration": @, "external_data": {}}}',
+)
+
+
+@pytest.mark.parametrize("form", TRICKY)
+def test_a_calibration_is_found_wherever_a_result_file_has_it(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "detections.json"
+    file.write_text(form.replace("@", json.dumps(SCALE.to_json())))
+    assert read_calibration(file) == SCALE
+
+
+def test_a_calibration_is_read_without_the_detections_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "detections.json"
+    document = {"results": {"v": []}, "external_data": {"calibration": SCALE.to_json()}}
+    file.write_text(json.dumps(document))
+    monkeypatch.setattr("wtal.calibration.file.read_members", None)
+    assert read_calibration(file) == SCALE
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"results": {}, "external_data": {', "[]"])
+def test_a_result_file_that_is_cut_short_is_named(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "detections.json"
+    file.write_text(text)
+    with pytest.raises(EvalError, match=r"detections\.json"):
+        read_calibration(file)
 
 
 def test_a_result_file_may_carry_it_and_the_evaluator_does_not_mind(tmp_path: Path) -> None:

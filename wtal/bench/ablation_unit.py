@@ -149,8 +149,10 @@ def digests(
     Raises:
         WtalError, FeatureError: the file of the context model is not there.
     """
-    manifest = asdict(replace(store.manifest, path=Path()))
-    features = [store.videos, store.streams, store.dim, sorted(manifest.items(), key=str)]
+    # Of a packed store, names and entries lie on disk until they are asked for.
+    entries = dict(store.manifest.videos)
+    manifest = asdict(replace(store.manifest, path=Path(), videos=entries))
+    features = [tuple(store.videos), store.streams, store.dim, sorted(manifest.items(), key=str)]
     truth = labels.annotations
     assert truth is not None  # ablations score
     columns = [each.tolist() for each in (truth.video, truth.label, truth.start, truth.end)]

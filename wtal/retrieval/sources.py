@@ -120,7 +120,7 @@ def _of_stores(query: FeatureStore, gallery: FeatureStore | None) -> Sources:
 
 def _of_store(store: FeatureStore) -> Source:
     return Source(
-        *(str(store.root), store.videos, store.dim, store.manifest.encoder),
+        *(str(store.root), tuple(store.videos), store.dim, store.manifest.encoder),
         *(store.read, store.length, manifest_subsets(store)),
         faults={
             finding.where: f"{finding.message} {finding.cure}".rstrip()
