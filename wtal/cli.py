@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     import torch
 
+    from wtal.doctor import Examination
     from wtal.extract import Report
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
@@ -397,7 +398,7 @@ def evaluate(context: typer.Context) -> None:
     "wtal doctor store --tags tags.csv --leakage"
 )
 def doctor(
-    features: Annotated[Path, typer.Argument(help="Feature store, or folder of videos.")],
+    features: Annotated[Path, typer.Argument(help="Feature store, folder of videos, or run.")],
     tags: Tags = None,
     annotations: Annotations = None,
     config: Annotated[
@@ -426,8 +427,12 @@ def doctor(
         from wtal.config import load_config
         from wtal.doctor import examine, examine_videos, may_search_leakage
         from wtal.inputs import read_labels
+        from wtal.unfinished import examine_unfinished
         from wtal_features.extraction.survey import holds_videos
 
+        unfinished = examine_unfinished(features)
+        if unfinished is not None:
+            return _say_examination(unfinished, quiet, verbose)
         settings = load_config(config, override or ())
         labels = annotated = None
         if tags is not None and annotations is not None:
@@ -458,18 +463,7 @@ def doctor(
                     progress=progress,
                     comparing=comparing,
                 )
-        for fact in found.facts:
-            _say(fact, quiet)
-        _say_per_class(found.per_class, quiet, verbose)
-        shown = found.findings if verbose else found.findings[:20]
-        for finding in shown:
-            print(finding)
-        if len(shown) < len(found.findings):
-            print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
-        warnings = len(found.findings) - found.errors
-        _say(f"{found.errors} errors, {warnings} warnings", quiet)
-        if found.errors:
-            raise typer.Exit(1)
+        return _say_examination(found, quiet, verbose)
 
 
 @app.command(
@@ -1510,6 +1504,22 @@ def _say_gain(results: list[TrainResult], quiet: bool) -> None:
 
         for line in gain_lines(gains):
             _say(line, quiet)
+
+
+def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
+    """Facts, then findings with their cures; exit 1 if one is an error."""
+    for fact in found.facts:
+        _say(fact, quiet)
+    _say_per_class(found.per_class, quiet, verbose)
+    shown = found.findings if verbose else found.findings[:20]
+    for finding in shown:
+        print(finding)
+    if len(shown) < len(found.findings):
+        print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
+    warnings = len(found.findings) - found.errors
+    _say(f"{found.errors} errors, {warnings} warnings", quiet)
+    if found.errors:
+        raise typer.Exit(1)
 
 
 def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:

@@ -175,12 +175,12 @@ class Localization:
         with lock(path.parent), Journal(path, self.work) as journal:
             report.unchanged = journal.take_up(self.store, videos)
             todo = videos[report.unchanged :]
-            # Before it is read, so that a change meanwhile shows in the next run.
-            sources = (source_of(self.store, video) for video in todo)
-            found = self.localizer.localize_store(self.store, todo)
-            for done, (source, (video, answer)) in enumerate(zip(sources, found), 1):
-                journal.add(video, source, answer)
-                progress(report.unchanged + done, len(videos))
+            for done, video in enumerate(todo, report.unchanged + 1):
+                # Before it is read, so that a change meanwhile shows in the next run.
+                source = source_of(self.store, video)
+                for _, answer in self.localizer.localize_store(self.store, [video]):
+                    journal.add(video, source, answer)
+                progress(done, len(videos))
             journal.finish()
             report.done = len(todo)
             report.skipped = journal.faults
@@ -245,6 +245,7 @@ def _as_one(reports: Sequence[LocalizeReport]) -> LocalizeReport:
         whole.done += report.done
         whole.unchanged += report.unchanged
         whole.skipped |= report.skipped
-        whole.note = max(whole.note, report.note, key=lambda note: "shards joined" in note)
+        if "shards joined" not in whole.note:
+            whole.note = report.note
     whole.skipped = dict(sorted(whole.skipped.items()))
     return whole

@@ -1,8 +1,8 @@
 """The shares of `wtal localize`: one journal each, and one result when all have theirs.
 
 They lie beside the result in a hidden folder, `.detections.shards/2-of-4/`. Whichever share finds
-all N finished joins them, so no command waits for another. An undivided run is share 1 of 1. A small
-hidden file beside the result tells a later run that nothing has changed.
+all N finished joins them, so no command waits for another. An undivided run is share 1 of 1. A
+small hidden file beside the result tells a later run that nothing has changed.
 """
 
 from __future__ import annotations
@@ -117,11 +117,11 @@ def join_if_complete(shard: Shard, place: Place, work: str, details: dict[str, o
                 return "another share has joined them all"
             _join(shards, place, work, details)
     except FeatureError as error:
-        if error.code == "locked":
-            return "another share is joining them all"
         if not place.shards.exists():
             return "another share has joined them all"
-        raise
+        if error.code != "locked":
+            raise
+        return "another share is joining them all"
     shutil.rmtree(place.shards, ignore_errors=True)
     return f"{place.whole}: {shard.count} shards joined"
 

@@ -79,6 +79,8 @@ def join_if_complete(
         try:
             stack.enter_context(lock(out / SHARDS))
         except FeatureError as error:
+            if not (out / SHARDS).exists():
+                return "another share has joined them all"
             if error.code != "locked":
                 raise
             return "another share is joining them all"

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Generic
@@ -41,8 +42,8 @@ def in_processes(
         for hand in hands:
             hand.take(todo.popleft(), tries)
         while busy := {hand.channel: hand for hand in hands if hand.shard is not None}:
-            for channel in wait(list(busy), _TICK_S):
-                hand = busy[channel]  # type: ignore[index]  # only connections were asked for
+            ready = wait(list(busy), _TICK_S)
+            for hand in [hand for channel, hand in busy.items() if channel in ready]:
                 found = hand.answer()
                 if found.result is None and hand.died and tries[found.shard] < _TRIES:
                     todo.appendleft(found.shard)
@@ -60,10 +61,9 @@ class _Hand(Generic[Result]):
     """One process, as its user sees it; replaced when it has died."""
 
     def __init__(self, work: Work[Result]) -> None:
-        self._work, self.shard, self.died = work, None, False
+        self._work, self.died = work, False
+        self.shard: Shard | None = None  # that it is at
         self._start()
-
-    shard: Shard | None  # at work on it
 
     def _start(self) -> None:
         # A fork would copy the threads' locks of PyTorch in whatever state they are.
@@ -82,10 +82,8 @@ class _Hand(Generic[Result]):
             self._start()
         self.shard, self.died = shard, False
         tries[shard] += 1
-        try:
+        with suppress(OSError):  # it died before; `answer` will see
             self.channel.send(shard)
-        except OSError:  # it died before; `answer` will see
-            pass
 
     def answer(self) -> Attempt[Result]:
         """How the share went, or that the process died of it."""
