@@ -16,7 +16,7 @@ from wtal_features.errors import FeatureError
 from wtal_features.extraction import ExtractionReport, extract
 from wtal_features.extraction.joining import SHARDS, folder_of
 from wtal_features.extraction.listing import list_videos
-from wtal_features.shards import Shard
+from wtal_features.shards import Shard, begun
 from wtal_features.video.pool import default_workers
 from wtal_features.writer import JOURNAL
 
@@ -99,12 +99,10 @@ def run(
     Raises:
         FeatureError, WtalError: What the user can mend.
     """
-    if sharing.one() is not None:
+    if sharing.one() is not None or not (sharing.divides or begun(out / SHARDS)):
         return None
     count = len(list_videos(videos).videos)
     shards = sharing.shares(out / SHARDS, count)
-    if len(shards) == 1 and sharing.ray is None:
-        return None
     work = ExtractShare(videos, out, words, device)
     if sharing.ray is not None:  # a node is full of tasks, so that each has a decoder of its own
         work = replace(work, words=replace(words, workers=words.workers or 1))

@@ -23,6 +23,7 @@ Progress = Callable[[int, int], None]  # videos done, videos in all
 PER_PROCESS = 4
 # Tasks of a cluster, at most: each lists the videos anew.
 MOST_TASKS = 1000
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Sharing:
         if self.jobs or self.ray is not None:
             raise WtalError("--shard does one share, --jobs and --ray do all: give one or other.")
         return Shard.parse(self.shard)
+
+    @property
+    def divides(self) -> bool:
+        """Whether a driver is asked for."""
+        return self.jobs > 1 or self.ray is not None
 
     def shares(self, folder: Path, videos: int) -> list[Shard]:
         """All shares: those of an earlier run that was stopped; one if nothing is shared out.
@@ -161,10 +167,11 @@ class Watch:
             try:
                 with path.open("rb") as file:
                     file.seek(at)
-                    new = file.read()
+                    while new := file.read(_BLOCK):
+                        at, lines = at + len(new), lines + new.count(b"\n")
             except FileNotFoundError:
                 continue
-            self._read[shard] = at + len(new), lines + new.count(b"\n")
+            self._read[shard] = at, lines
         running = sum(max(0, lines - 1) for _, lines in self._read.values())
         self._tell(min(self._videos, self._ended + running), self._videos)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typer.testing import CliRunner
 from tests.synthetic import make_store
 from wtal.cli import app
 from wtal.journal import Journal
+from wtal.localize import VideoDetections
+from wtal.shards import Place, join_if_complete
 from wtal_features import FeatureError, FeatureStore
 from wtal_features.files import lock
 from wtal_features.shards import Shard
@@ -27,14 +31,22 @@ def wtal(*words: object, code: int = 0) -> str:
     return result.output
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run and its store."""
+    folder = tmp_path_factory.mktemp("trained")
+    features, tags, _ = make_store(folder)
+    (folder / "c.yaml").write_text("")
+    files = ("-f", features, "--tags", tags, "--out", folder / "r")
+    wtal("train", folder / "c.yaml", *files, *SMALL)
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> tuple[Path, Path]:
-    """A trained run and its store."""
-    features, tags, _ = make_store(tmp_path)
-    (tmp_path / "c.yaml").write_text("")
-    files = ("-f", features, "--tags", tags, "--out", tmp_path / "r")
-    wtal("train", tmp_path / "c.yaml", *files, *SMALL)
-    return tmp_path / "r", features
+def run(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The run and the store, to be changed."""
+    shutil.copytree(trained, tmp_path / "copy")
+    return tmp_path / "copy" / "r", tmp_path / "copy" / "store"
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 7, 30])
@@ -254,3 +266,25 @@ def test_an_undivided_command_goes_on_with_the_shares_that_are_there(
     assert "detections of 12 videos, 6 unchanged." in localize(run)
     assert len(asked) == 12
     assert (run[0] / "detections.json").read_bytes() == undivided
+
+
+def test_joining_holds_one_video_at_a_time(tmp_path: Path) -> None:
+    place = Place(tmp_path / "d.json", tmp_path / "skipped.json")
+    found = VideoDetections(
+        ("Jump",) * 40, np.zeros(40), np.ones(40), np.full(40, 0.5), {"Jump": 0.5}
+    )
+    journal = place.journal(Shard(1, 1))
+    journal.parent.mkdir(parents=True)
+    with Journal(journal, "w") as lines:
+        for i in range(2000):
+            lines.add(f"v{i}", "[]", found)
+        lines.finish()
+    assert journal.stat().st_size > 5e6
+    tracemalloc.start()
+    try:
+        assert "1 shards joined" in join_if_complete(Shard(1, 1), place, "w", {})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+    assert len(json.loads(place.whole.read_text())["results"]) == 2000
