@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -288,7 +288,7 @@ def localize(
         )
         if ray is None:
             _device(device, quiet)
-        say, warn = partial(_say, quiet=quiet), _once(quiet)
+        say, warn = functools.partial(_say, quiet=quiet), _once(quiet)
         skipped: dict[str, str] = {}
         for folder in runs:
             job = LocalizeShare(folder, words, device)
@@ -595,7 +595,7 @@ def extract(
             max_hours=max_hours,
         )
         where = _device(device, quiet) if ray is None else None
-        sharing, say = Sharing(shard, jobs, ray), partial(_say, quiet=quiet)
+        sharing, say = Sharing(shard, jobs, ray), functools.partial(_say, quiet=quiet)
         report: Report | None = None
         with _counter("extracting", quiet) as progress:
             if out is not None and not preview:

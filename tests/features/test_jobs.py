@@ -86,7 +86,7 @@ def test_no_process_is_left_when_the_driver_is_killed(tmp_path: Path) -> None:
     wait_for(lambda: not Path(f"/proc/{child}").exists())
 
 
-def wait_for(is_so: object, seconds: float = 60) -> None:
+def wait_for(is_so: object, seconds: float = 300) -> None:
     assert callable(is_so)
     end = time.monotonic() + seconds
     while not is_so():
