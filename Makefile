@@ -15,7 +15,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e ".[plots]"
 	touch $@
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e ".[plots,hdf5,faiss,video,flow,encoders,docs,dev]"
+	$(PIP) -e ".[plots,hdf5,faiss,video,flow,encoders,ray,docs,dev]"
 	touch $@
 
 setup: $(VENV)/.dev  ## make .venv with all that development needs

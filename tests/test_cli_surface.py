@@ -16,13 +16,26 @@ SURFACE = {
     | {"config", "out", "override", "seeds", "corrections", "gain", "resume", "device"}
     | {"keep_going", "quiet", "verbose"},
     "localize": INPUT
-    | {"run", "out", "subset", "shard", "override", "device", "keep_going", "quiet", "verbose"},
+    | {
+        "run",
+        "out",
+        "subset",
+        "shard",
+        "jobs",
+        "ray",
+        "override",
+        "device",
+        "keep_going",
+        "quiet",
+        "verbose",
+    },
     "calibrate": INPUT | {"run", "subset", "folds", "check", "plot", "override", "device", "quiet"},
     "doctor": INPUT | {"config", "headers_only", "leakage", "override", "quiet", "verbose"},
     "convert": {"source", "out", "kind", "annotations", "fps", "stride", "window", "dtype", "join"}
     | {"encoder", "keep_going", "quiet", "verbose"},
     "pack": {"stores", "out", "shard_size", "fps", "stride", "keep_going", "quiet", "verbose"},
     "extract": {"videos", "out", "encoder", "fps", "stride", "mode", "dtype", "partial", "shard"}
+    | {"jobs", "ray"}
     | {"frames", "every", "width", "size", "seed", "pooling", "revision", "precision"}  # encoder
     | {"motion", "reencode", "cache", "batch", "workers", "timeout", "memory_gb", "max_hours"}
     | {"preview", "device", "keep_going", "quiet", "verbose"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -15,12 +16,12 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     import torch
 
-    from wtal.localize import Localizer
+    from wtal.doctor import Examination
+    from wtal.extract import Report
     from wtal.training import TrainResult
     from wtal_eval import Evaluation
     from wtal_features import FeatureStore
     from wtal_features.methods.loop import Progress
-    from wtal_features.shards import Shard
 
 app = typer.Typer(
     name="wtal",
@@ -52,6 +53,26 @@ Override = Annotated[
     typer.Option("--set", "-o", metavar="A.B=VALUE", help="Override a config key."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", min=0, help="Processes that share the videos; with --ray: tasks in all."
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Share the videos on a Ray cluster: auto, HOST:PORT, local.",
+    ),
+]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Exit 0 even if some videos were skipped.")
 ]
@@ -233,12 +254,9 @@ def localize(
     subset: Annotated[
         str | None, typer.Option("--subset", help="Only this subset of the tags or annotations.")
     ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
-        ),
-    ] = None,
+    shard: ShardOf = None,
+    jobs: Jobs = 0,
+    ray: Ray = None,
     override: Override = None,
     device: Device = "auto",
     fps: Fps = None,
@@ -251,14 +269,12 @@ def localize(
     """Write scored segments of every video of a store."""
     with _problems(debug, "--device cpu"):
         from wtal.errors import WtalError
-        from wtal.inputs import read_labels, videos_of
-        from wtal.localize import Localizer
-        from wtal.notices import before_localizing
+        from wtal.localize_shares import LocalizeShare, Words
+        from wtal.localize_shares import run as run_shares
         from wtal.results import DETECTIONS_FILE
-        from wtal_features.shards import Shard
+        from wtal.sharing import Sharing
 
-        part = None if shard is None else Shard.parse(shard)
-        runs = _runs(run)
+        sharing, runs = Sharing(shard, jobs, ray), _runs(run)
         if out is not None and out.is_dir():
             raise WtalError(
                 f"--out {out} is a folder; name a file, such as {out / DETECTIONS_FILE}."
@@ -267,67 +283,18 @@ def localize(
             raise WtalError(
                 f"{run} holds {len(runs)} runs; leave --out away, each gets its own file."
             )
-        chosen = labels = None
-        if subset is not None or tags is not None or annotations is not None:
-            labels = read_labels(tags, annotations)
-            chosen = sorted(labels.tags) if subset is None else videos_of(labels, subset)
-        where, warn = _device(device, quiet), _once(quiet)
+        words = Words(
+            *(features, tags, annotations, subset, out), tuple(override or ()), fps, stride
+        )
+        if ray is None:
+            _device(device, quiet)
+        say, warn = functools.partial(_say, quiet=quiet), _once(quiet)
         skipped: dict[str, str] = {}
         for folder in runs:
-            localizer = Localizer.load(folder, where, override or ())
-            if labels is not None and chosen is not None:
-                for text in before_localizing(labels, chosen, localizer.classes):
-                    warn(text)
-            store = _open(features, localizer.data.streams, fps, stride)
-            videos = list(store.videos) if chosen is None else chosen
-            file = out or folder / DETECTIONS_FILE
-            job = _Job(folder, file, override or (), part, quiet)
-            skipped |= _localize_run(job, localizer, store, videos, warn)
+            job = LocalizeShare(folder, words, device)
+            with _counter(str(folder), quiet) as progress:
+                skipped |= run_shares(job, sharing, progress=progress, say=say, warn=warn)
         _finish(skipped, keep_going, verbose)
-
-
-class _Job(NamedTuple):
-    """One run to localize, and where to."""
-
-    folder: Path
-    file: Path
-    overrides: Sequence[str]
-    shard: Shard | None
-    quiet: bool
-
-
-def _localize_run(
-    job: _Job,
-    localizer: Localizer,
-    store: FeatureStore,
-    videos: list[str],
-    warn: Callable[[str], None],
-) -> dict[str, str]:
-    """Write the result of one run, or a shard of it; the faults of videos."""
-    from tqdm import tqdm
-
-    from wtal.calibration.identity import calibration_of
-    from wtal.results import SKIPPED_FILE, write_results, write_skipped
-    from wtal.shards import join_if_complete, work_of
-
-    file, skipped_file = job.file, job.folder / SKIPPED_FILE
-    common: dict[str, object] = {"run": str(job.folder), "features": str(store.root)}
-    calibration = calibration_of(job.folder, localizer, warn)
-    if calibration is not None:
-        common["calibration"] = calibration.to_json()
-    details = common
-    if job.shard is not None:
-        common = common | {"work": work_of(job.folder, job.overrides, videos)}
-        details = common | {"shard": f"{job.shard.index}/{job.shard.count}"}
-        file, skipped_file = job.shard.file(file), job.shard.file(skipped_file)
-        videos = job.shard.of(videos)
-    bar = tqdm(videos, str(job.folder), unit="video", disable=job.quiet or None)
-    faults = write_results(file, localizer.localize_store(store, bar), details)
-    write_skipped(skipped_file, faults)
-    _say(f"{file}: detections of {len(videos) - len(faults)} videos.", job.quiet)
-    if job.shard is not None:
-        _say(f"{join_if_complete(job.shard, job.file, common)}.", job.quiet)
-    return faults
 
 
 @app.command(
@@ -431,7 +398,7 @@ def evaluate(context: typer.Context) -> None:
     "wtal doctor store --tags tags.csv --leakage"
 )
 def doctor(
-    features: Annotated[Path, typer.Argument(help="Feature store, or folder of videos.")],
+    features: Annotated[Path, typer.Argument(help="Feature store, folder of videos, or run.")],
     tags: Tags = None,
     annotations: Annotations = None,
     config: Annotated[
@@ -460,8 +427,12 @@ def doctor(
         from wtal.config import load_config
         from wtal.doctor import examine, examine_videos, may_search_leakage
         from wtal.inputs import read_labels
+        from wtal.unfinished import examine_unfinished
         from wtal_features.extraction.survey import holds_videos
 
+        unfinished = examine_unfinished(features)
+        if unfinished is not None:
+            return _say_examination(unfinished, quiet, verbose)
         settings = load_config(config, override or ())
         labels = annotated = None
         if tags is not None and annotations is not None:
@@ -492,18 +463,7 @@ def doctor(
                     progress=progress,
                     comparing=comparing,
                 )
-        for fact in found.facts:
-            _say(fact, quiet)
-        _say_per_class(found.per_class, quiet, verbose)
-        shown = found.findings if verbose else found.findings[:20]
-        for finding in shown:
-            print(finding)
-        if len(shown) < len(found.findings):
-            print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
-        warnings = len(found.findings) - found.errors
-        _say(f"{found.errors} errors, {warnings} warnings", quiet)
-        if found.errors:
-            raise typer.Exit(1)
+        return _say_examination(found, quiet, verbose)
 
 
 @app.command(
@@ -589,12 +549,9 @@ def extract(
     max_hours: Annotated[
         float, typer.Option("--max-hours", help="Longer videos are refused.")
     ] = 24.0,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard", metavar="I/N", help="Only share I of N; the last one done joins them all."
-        ),
-    ] = None,
+    shard: ShardOf = None,
+    jobs: Jobs = 0,
+    ray: Ray = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Estimate time, memory and disk; write nothing.")
     ] = False,
@@ -608,6 +565,8 @@ def extract(
     with _problems(debug, "--batch 1, --workers 1 or --device cpu"):
         from wtal.errors import WtalError
         from wtal.extract import Words, run
+        from wtal.extract_shares import run as run_shares
+        from wtal.sharing import Sharing
 
         if out is None and not preview:
             raise WtalError("--out is missing: the folder of the store to write.")
@@ -635,14 +594,17 @@ def extract(
             memory_gb=memory_gb,
             max_hours=max_hours,
         )
-        where = _device(device, quiet)
+        where = _device(device, quiet) if ray is None else None
+        sharing, say = Sharing(shard, jobs, ray), functools.partial(_say, quiet=quiet)
+        report: Report | None = None
         with _counter("extracting", quiet) as progress:
-            report = run(
-                *(videos, out, words, where, shard),
-                preview=preview,
-                progress=progress,
-                say=lambda text: _say(text, quiet),
-            )
+            if out is not None and not preview:
+                todo = (videos, out, words, device, sharing)
+                report = run_shares(*todo, progress=progress, say=say)
+            if report is None:
+                where = where or _device(device, quiet)
+                todo_here = (videos, out, words, where, shard)
+                report = run(*todo_here, preview=preview, progress=progress, say=say)
         for line in report.lines():
             _say(line, quiet)
         faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
@@ -1569,6 +1531,22 @@ def _say_gain(results: list[TrainResult], quiet: bool) -> None:
 
         for line in gain_lines(gains):
             _say(line, quiet)
+
+
+def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
+    """Facts, then findings with their cures; exit 1 if one is an error."""
+    for fact in found.facts:
+        _say(fact, quiet)
+    _say_per_class(found.per_class, quiet, verbose)
+    shown = found.findings if verbose else found.findings[:20]
+    for finding in shown:
+        print(finding)
+    if len(shown) < len(found.findings):
+        print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
+    warnings = len(found.findings) - found.errors
+    _say(f"{found.errors} errors, {warnings} warnings", quiet)
+    if found.errors:
+        raise typer.Exit(1)
 
 
 def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:

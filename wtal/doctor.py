@@ -25,6 +25,7 @@ from wtal.twins import Copies
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import Watcher, check_store
+from wtal_features.extraction.underway import skipped_of
 from wtal_features.quality import Quality, manifest_subsets
 
 FEW_VIDEOS = 3  # a class with fewer training videos can hardly be learned
@@ -73,6 +74,7 @@ def examine(
     search = Leakage(store, subsets, copies, comparing)
     watchers += [search] if leakage else []
     findings = check_store(store, watch=watchers, progress=progress)
+    findings += skipped_of(store.root)
     facts = [_store_line(store), *quality.lines(), *copies.lines(), *search.lines()]
     per_class: list[str] = []
     if annotated is not None and labels is not None:

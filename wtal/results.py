@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from wtal import __version__
 from wtal.localize import VideoDetections
@@ -15,8 +15,21 @@ from wtal_features.files import atomic_write, write_json
 
 DETECTIONS_FILE = "detections.json"
 SKIPPED_FILE = "localize-skipped.json"  # in the run folder; absent where nothing was skipped
-# How the lines begin that end the list of videos, and that of their scores.
-SCORES, EXTERNAL = b'}, "video_scores": {', b'}, "external_data": '
+
+
+class Entry(NamedTuple):
+    """What the file says of one video, as JSON."""
+
+    video: str
+    class_scores: bytes
+    detections: bytes | None  # None: no entry among the results, see compat.skip_unsure_videos
+
+
+def entry_of(
+    video: str, class_scores: Mapping[str, float], detections: Sequence[Mapping[str, object]] | None
+) -> Entry:
+    """Scores and detections of a video, as they are written."""
+    return Entry(video, _json(class_scores), None if detections is None else _json(detections))
 
 
 def write_results(
@@ -35,26 +48,37 @@ def write_results(
         Video -> fault of the videos that were left out.
     """
     skipped: dict[str, str] = {}
-    with atomic_write(path) as file, tempfile.TemporaryFile() as scores:
-        file.write(b'{"version": ' + _json(f"wtal {__version__}") + b', "results": {')
-        separator = b"\n"
-        scores_separator = b"\n"
+
+    def entries() -> Iterator[Entry]:
         for video, detections in found:
             if isinstance(detections, FeatureError):
                 skipped[video] = str(detections)
-                continue
-            _entry(scores, scores_separator, video, detections.class_scores)
+            else:
+                rows = None if detections.skipped else detections.as_dicts()
+                yield entry_of(video, detections.class_scores, rows)
+
+    write_entries(path, entries(), details)
+    return skipped
+
+
+def write_entries(path: Path, entries: Iterable[Entry], details: Mapping[str, object]) -> None:
+    """Write the file from JSON that is there already; as `write_results`."""
+    with atomic_write(path) as file, tempfile.TemporaryFile(dir=path.parent) as scores:
+        file.write(b'{"version": ' + _json(f"wtal {__version__}") + b', "results": {')
+        separator = b"\n"
+        scores_separator = b"\n"
+        for video, class_scores, detections in entries:
+            _entry(scores, scores_separator, video, class_scores)
             scores_separator = b",\n"
-            if detections.skipped:
+            if detections is None:
                 continue
-            _entry(file, separator, video, detections.as_dicts())
+            _entry(file, separator, video, detections)
             separator = b",\n"
-        file.write(b"\n" + SCORES)
+        file.write(b'\n}, "video_scores": {')
         scores.seek(0)
         while block := scores.read(1 << 20):
             file.write(block)
-        file.write(b"\n" + EXTERNAL + _json(dict(details)) + b"}\n")
-    return skipped
+        file.write(b'\n}, "external_data": ' + _json(dict(details)) + b"}\n")
 
 
 def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:
@@ -65,8 +89,8 @@ def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _entry(file: IO[bytes], separator: bytes, video: str, value: object) -> None:
-    file.write(separator + _json(video) + b": " + _json(value))
+def _entry(file: IO[bytes], separator: bytes, video: str, value: bytes) -> None:
+    file.write(separator + _json(video) + b": " + value)
 
 
 def _json(value: object) -> bytes:

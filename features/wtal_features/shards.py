@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TypeVar
 from wtal_features.errors import FeatureError
 
 MOST = 10_000
+_NAME = re.compile(r"(\d{1,5})-of-(\d{1,5})")
 Item = TypeVar("Item")
 
 
@@ -46,10 +49,33 @@ class Shard:
         """`2-of-4`."""
         return f"{self.index}-of-{self.count}"
 
-    def file(self, whole: Path) -> Path:
-        """Its own file beside the whole one."""
-        return whole.with_name(f"{whole.stem}-{self.name}{whole.suffix}")
+    @property
+    def word(self) -> str:
+        """`2/4`, as it is typed."""
+        return f"{self.index}/{self.count}"
 
-    def files(self, whole: Path) -> list[Path]:
-        """The files of all shards, in order."""
-        return [Shard(i, self.count).file(whole) for i in range(1, self.count + 1)]
+
+def shards_of(count: int) -> list[Shard]:
+    """All shards of a division."""
+    return [Shard(i, count) for i in range(1, count + 1)]
+
+
+def begun(folder: Path) -> list[Shard]:
+    """The shards that have a folder of their name in `folder`; any division, sorted."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    found = [_NAME.fullmatch(name) for name in names]
+    shards = [Shard(int(match[1]), int(match[2])) for match in found if match]
+    return sorted(shards, key=lambda shard: (shard.count, shard.index))
+
+
+def divide(folder: Path, videos: int, wanted: int) -> list[Shard]:
+    """The shards of a work: those of an earlier run that was stopped, else as many as wanted.
+
+    Args:
+        folder: Where the shards have their folders.
+        videos: How many there are to share out: no shard shall be empty.
+        wanted: Number of shards.
+    """
+    counts = {shard.count for shard in begun(folder)}
+    count = counts.pop() if len(counts) == 1 else max(1, min(wanted, videos, MOST))
+    return shards_of(count)

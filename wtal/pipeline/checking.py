@@ -85,7 +85,9 @@ def checking(
 
 
 # Of tags and videos: the same finding twice would help nobody.
-_SAID_BEFORE = {"no-features", "no-tags", "no-label", "unseen-class", "rare-class", "no-subset"}
+_SAID_BEFORE = {"no-features", "no-tags", "no-label", "unseen-class", "rare-class", "no-subset"} | {
+    "skipped"
+}
 
 
 def line(ledger: Ledger) -> str:

@@ -14,6 +14,7 @@ from wtal_features.extraction.report import ExtractionReport, write_skipped
 from wtal_features.extraction.run import Extraction, Progress, pending
 from wtal_features.extraction.settings import ExtractSettings, MotionSettings, parse_fps
 from wtal_features.extraction.sources import Sources
+from wtal_features.extraction.underway import on_record
 from wtal_features.extraction.versions import made_with
 from wtal_features.listing import SUBSETS
 from wtal_features.shards import Shard
@@ -83,7 +84,7 @@ def extract(
         report.skipped += listing.faults
         report.notes += _others(listing.others)
     folder = out if shard is None else folder_of(out, shard)
-    with writer_of(folder) as writer:
+    with writer_of(folder) as writer, on_record(folder, out, videos, report):
         sources = Sources(folder, None if shard is None else out)
         run = Extraction(_on(named, device), settings, device, report, progress)
         try:

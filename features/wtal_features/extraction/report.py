@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.files import read_json, write_json
@@ -23,6 +25,8 @@ class ExtractionReport:
         notes: What the user should know besides.
         video_s: Seconds of video that were extracted now.
         snippets: Rows that were written now.
+        as_it_comes: A file that gets a line for each skipped video at once, so that it can be
+            looked into while the run goes on.
     """
 
     out: Path
@@ -32,11 +36,20 @@ class ExtractionReport:
     notes: list[str] = field(default_factory=list)
     video_s: float = 0.0
     snippets: int = 0
+    as_it_comes: IO[bytes] | None = None
+
+    def skip(self, finding: Finding) -> None:
+        """Note that a video has no features, and why."""
+        self.skipped.append(finding)
+        if self.as_it_comes is not None:
+            line = {finding.where: reason(finding)}
+            self.as_it_comes.write(json.dumps(line).encode() + b"\n")
+            self.as_it_comes.flush()
 
     def reasons(self) -> dict[str, str]:
         """Video, or file that could not become one -> why it was skipped; sorted."""
         self.skipped.sort(key=lambda finding: finding.where)
-        return {finding.where: f"{finding.message} {finding.cure}" for finding in self.skipped}
+        return {finding.where: reason(finding) for finding in self.skipped}
 
     def lines(self) -> list[str]:
         """For a person: counts, then notes."""
@@ -46,6 +59,11 @@ class ExtractionReport:
             f"{len(self.skipped)} skipped"
         )
         return [counts, *self.notes]
+
+
+def reason(finding: Finding) -> str:
+    """Why a video was skipped, and what to do about it."""
+    return f"{finding.message} {finding.cure}"
 
 
 def write_skipped(store: Path, reasons: Mapping[str, str]) -> None:

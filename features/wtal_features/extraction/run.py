@@ -111,7 +111,7 @@ class Extraction:
             try:
                 rows = writer.rows(file.video)
             except FeatureError as error:
-                self.report.skipped.append(Finding.of(error, file.video))
+                self.report.skip(Finding.of(error, file.video))
                 continue
             path = str(file.path)
             self._videos[path] = _Video(file, sha256, rows, self._plans, settings)
@@ -175,7 +175,7 @@ class Extraction:
             raise error
         video = self._videos.pop(path)
         video.rows.discard()
-        self.report.skipped.append(Finding.of(error, video.file.video))
+        self.report.skip(Finding.of(error, video.file.video))
         self._tell()
 
     def _tell(self) -> None:
@@ -301,7 +301,7 @@ def pending(
         try:
             sha256 = sources.sha256(file.name, file.path)
         except FeatureError as error:
-            report.skipped.append(Finding.of(error, file.video))
+            report.skip(Finding.of(error, file.video))
             continue
         known = writer.entry(file.video) if writer.done(file.video) else elsewhere.get(file.video)
         if known is not None and known.get("sha256") == sha256:
