@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -309,6 +310,7 @@ def _localize_run(
     from wtal.calibration.identity import calibration_of
     from wtal.results import SKIPPED_FILE, write_results, write_skipped
     from wtal.shards import join_if_complete, work_of
+    from wtal_features.files import lock, sweep
 
     file, skipped_file = job.file, job.folder / SKIPPED_FILE
     common: dict[str, object] = {"run": str(job.folder), "features": str(store.root)}
@@ -322,8 +324,10 @@ def _localize_run(
         file, skipped_file = job.shard.file(file), job.shard.file(skipped_file)
         videos = job.shard.of(videos)
     bar = tqdm(videos, str(job.folder), unit="video", disable=job.quiet or None)
-    faults = write_results(file, localizer.localize_store(store, bar), details)
-    write_skipped(skipped_file, faults)
+    with lock(file.absolute().parent, file.name):
+        sweep(file.parent)
+        faults = write_results(file, localizer.localize_store(store, bar), details)
+        write_skipped(skipped_file, faults)
     _say(f"{file}: detections of {len(videos) - len(faults)} videos.", job.quiet)
     if job.shard is not None:
         _say(f"{join_if_complete(job.shard, job.file, common)}.", job.quiet)
@@ -1410,11 +1414,13 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
         less_memory: Options of the command with which it needs less, such as `--batch 1`.
     """
     from wtal.errors import WtalError
+    from wtal.interrupt import sigterm_as_ctrl_c
     from wtal_eval import EvalError
     from wtal_features import FeatureError
 
     try:
-        yield
+        with sigterm_as_ctrl_c():
+            yield
     except BrokenPipeError:
         raise  # `| head` has seen enough: typer ends quietly
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
@@ -1440,6 +1446,8 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
 def _sentence(error: BaseException, less_memory: str) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
+        return "No space is left on the disk. Finished files are whole; free some, and go on."
     if isinstance(error, MemoryError) and less_memory:
         return f"Out of memory, on the GPU if there is one; {less_memory} helps."
     if isinstance(error, MemoryError):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wtal.errors import WtalError
+from wtal.interrupt import sigterm_as_ctrl_c
 from wtal_features.extraction import ExtractSettings, MotionSettings, extract, parse_fps
 from wtal_features.shards import Shard
 from wtal_features.video.limits import Limits
@@ -182,7 +181,7 @@ def run(
 
         return estimate(videos, encoders, settings, device=device, shard=part)
     assert out is not None  # the command has asked for it
-    with _stopped_by_sigterm():
+    with sigterm_as_ctrl_c():  # it shall stop as by Ctrl-C, with its decoders
         return extract(
             videos,
             out,
@@ -192,13 +191,3 @@ def run(
             shard=part,
             progress=lambda done, total, video_s: progress(done, total),
         )
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Schedulers end a job with SIGTERM; it shall stop as by Ctrl-C, with its decoders."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
