@@ -1,4 +1,4 @@
-"""What clusters, disks and people do to a run: a sentence, and the next run ends in the same bytes."""
+"""What disks, schedulers and people do to a run: one sentence, and the next run loses no byte."""
 
 from __future__ import annotations
 
