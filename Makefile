@@ -43,8 +43,11 @@ fast: $(VENV)/.dev  ## the tests that take no more than a few seconds each
 docs: $(VENV)/.dev  ## build the site of docs/ into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-chaos: $(VENV)/.dev  ## kill an extraction twenty times at random; the store must end in the same bytes
-	WTAL_KILLS=20 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
+WTAL_KILLS ?= 200
+chaos: $(VENV)/.dev  ## kill commands at 200 random moments and at every write; they must end in the same bytes
+	OMP_NUM_THREADS=1 PYTHONPATH=.:features:eval timeout 3000 \
+		$(BIN)/python -m tests.chaos.campaign --kills $(WTAL_KILLS) --every 1
+	WTAL_KILLS=20 timeout 600 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
 
 bench: $(VENV)/.dev  ## the timed pieces, beside what they are compared with
 	$(BIN)/wtal bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 import traceback
@@ -1399,11 +1400,13 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
         less_memory: Options of the command with which it needs less, such as `--batch 1`.
     """
     from wtal.errors import WtalError
+    from wtal.interrupt import sigterm_as_ctrl_c
     from wtal_eval import EvalError
     from wtal_features import FeatureError
 
     try:
-        yield
+        with sigterm_as_ctrl_c():
+            yield
     except BrokenPipeError:
         raise  # `| head` has seen enough: typer ends quietly
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
@@ -1429,6 +1432,8 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
 def _sentence(error: BaseException, less_memory: str) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG):
+        return "No space is left on the disk. Finished files are whole; free some, and go on."
     if isinstance(error, MemoryError) and less_memory:
         return f"Out of memory, on the GPU if there is one; {less_memory} helps."
     if isinstance(error, MemoryError):

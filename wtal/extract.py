@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wtal.errors import WtalError
-from wtal.sharing import stopped_by_sigterm
+from wtal.interrupt import sigterm_as_ctrl_c
 from wtal_features.extraction import ExtractSettings, MotionSettings, extract, parse_fps
 from wtal_features.shards import Shard
 from wtal_features.video.limits import Limits
@@ -181,7 +181,7 @@ def run(
 
         return estimate(videos, encoders, settings, device=device, shard=part)
     assert out is not None  # the command has asked for it
-    with stopped_by_sigterm():
+    with sigterm_as_ctrl_c():  # it shall stop as by Ctrl-C, with its decoders
         return extract(
             videos,
             out,

@@ -1,9 +1,15 @@
-"""Ctrl-C and SIGTERM end a run after its present step, with a checkpoint."""
+"""Ctrl-C and SIGTERM: a training ends after its present step, with a checkpoint; all else at once.
+
+SIGTERM is how schedulers end a job. Wherever it is not a training that is at work, it acts as
+Ctrl-C does: what is half-written goes, what is finished stays.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -42,3 +48,19 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Within the block SIGTERM raises KeyboardInterrupt.
+
+    Outside the main thread Python takes no signals: there nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

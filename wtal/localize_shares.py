@@ -13,12 +13,13 @@ from wtal.calibration.identity import calibration_of
 from wtal.device import choose_device
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
+from wtal.interrupt import sigterm_as_ctrl_c
 from wtal.journal import Journal, source_of
 from wtal.localize import Localizer
 from wtal.notices import before_localizing
 from wtal.results import DETECTIONS_FILE, SKIPPED_FILE
 from wtal.shards import Place, is_current, join_if_complete, remember_names, work_of
-from wtal.sharing import Progress, Sharing, Watch, do_shares, refuse_undone, stopped_by_sigterm
+from wtal.sharing import Progress, Sharing, Watch, do_shares, refuse_undone
 from wtal_features import FeatureError, FeatureStore, open_store
 from wtal_features.files import lock, make_folder
 from wtal_features.shards import Shard
@@ -230,7 +231,7 @@ def run(
             # Two that ended at once on a network disk may not have seen each other's last file.
             reports.append(whole.share(shards[-1]))
     else:
-        with stopped_by_sigterm():
+        with sigterm_as_ctrl_c():
             reports = [whole.share(shards[0], progress)]
     report = _as_one(reports)
     say(report.line(place.whole))

@@ -6,14 +6,13 @@ choice of the driver, and the progress, which is read from the journals of the s
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from wtal.errors import WtalError
+from wtal.interrupt import sigterm_as_ctrl_c
 from wtal_features.jobs import Attempt, Tick, attempt
 from wtal_features.shards import Shard, divide
 
@@ -102,7 +101,7 @@ def do_shares(
         FeatureError: there is no Ray, or no cluster.
     """
     results, faults = [], {}
-    with stopped_by_sigterm():
+    with sigterm_as_ctrl_c():
         for found in _attempts(sharing, work, shards, watch.tick):
             if found.result is None:
                 faults[found.shard] = found.fault
@@ -180,13 +179,3 @@ class Watch:
         del self._journals[shard], self._read[shard]
         self._ended += len(shard.of(range(self._videos)))
         self.tick()
-
-
-@contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Schedulers end a job with SIGTERM; it shall stop as by Ctrl-C, with its processes."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

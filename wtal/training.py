@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ from wtal.notices import before_training
 from wtal.schedule import learning_rate, numpy_generator, torch_generator
 from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
-from wtal_features.files import atomic_write, lock
+from wtal_features.files import atomic_write, lock, sweep, write_failed
 from wtal_features.manifest import MANIFEST
 from wtal_features.writer import JOURNAL
 
@@ -118,7 +118,8 @@ def train(
     if resume and not (out / STATE_FILE).exists():
         notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
     out.mkdir(parents=True, exist_ok=True)
-    with lock(out), Interrupt() as interrupt:
+    with lock(out), ExitStack() as held:
+        sweep(out, (out / STATE_FILE).parent)
         videos, faults = open_training_videos(
             store,
             labels.tags,
@@ -135,6 +136,8 @@ def train(
         continued = resume and (out / STATE_FILE).exists()
         if continued:
             _check_inputs(out, identity(videos, store.dim, context, corrected))
+        # Not before: until here nothing is lost where a signal stops at once.
+        interrupt = held.enter_context(Interrupt())
         if context is not None:
             context.save(out)
         if corrections is not None:
@@ -391,9 +394,11 @@ def _save(
     tensors, about = ({}, {}) if contrast is None else contrast.state()
     moments = optimizer_tensors(network, optimizer)
     everything = facts if contrast is None else {**facts, "contrast": about}
-    save_state(out / STATE_FILE, State(step, network.state_dict(), moments, everything, tensors))
+    # The weights first: after a kill between the two, the steps since the last state come again
+    # and write the weights again. The other way round the last weights would be missing for good.
     if config.validation.keep == "last":
         save_network(out / MODEL_FILE, network, classes, {"step": step, **facts})
+    save_state(out / STATE_FILE, State(step, network.state_dict(), moments, everything, tensors))
 
 
 def _restore(
@@ -528,8 +533,11 @@ def _metrics(out: Path, done: int) -> Iterator[Any]:
     with path.open("a", encoding="utf-8") as file:
 
         def write_line(values: Mapping[str, float]) -> None:
-            file.write(json.dumps(values) + "\n")
-            file.flush()
+            try:
+                file.write(json.dumps(values) + "\n")
+                file.flush()
+            except OSError as error:
+                write_failed(path, error)
 
         yield write_line
 

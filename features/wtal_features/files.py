@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ __all__ = [
     "read_npy",
     "read_rows",
     "read_text",
+    "remove_folder",
+    "sweep",
     "sync_folder",
     "write_failed",
     "write_json",
@@ -138,11 +141,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         FeatureError: If the folder cannot be written to or the disk is full.
     """
     path = Path(path)
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-    try:
-        handle = temporary.open("xb")
-    except OSError as error:
-        write_failed(path, error)
+    temporary, handle = _begin(path)
     try:
         with handle:
             yield handle
@@ -156,6 +155,63 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             write_failed(path, error)
         raise
     sync_folder(path.parent)
+
+
+def _begin(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new file beside `path`, held as long as it is open: `sweep` leaves it alone."""
+    while True:
+        temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        try:
+            handle = temporary.open("xb")
+        except OSError as error:
+            write_failed(path, error)
+        # Swept away between the two lines before: another one.
+        if _held(handle) and temporary.exists():
+            return temporary, handle
+        handle.close()
+
+
+def _held(handle: IO[bytes], *, where_unknown: bool = True) -> bool:
+    """Hold a file; False if another process does.
+
+    Args:
+        handle: Of the file.
+        where_unknown: The answer on systems that cannot say.
+    """
+    if fcntl is None:
+        return where_unknown
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have no locks
+        return where_unknown
+    return True
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what killed runs left half-written; what a living process is writing stays.
+
+    Args:
+        folders: Where `atomic_write` and `remove_folder` were at work; those that are missing, or
+            not ours to change, are left out.
+    """
+    for folder in folders:
+        for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            with suppress(OSError), path.open("rb") as handle:
+                if _held(handle, where_unknown=False):
+                    path.unlink()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that a kill leaves all of it or nothing under its name."""
+    if folder.exists():
+        waste = folder.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        os.replace(folder, waste)
+        shutil.rmtree(waste, ignore_errors=True)
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -334,25 +390,26 @@ def no_follow(path: str, flags: int) -> int:
 
 
 @contextmanager
-def lock(folder: str | Path) -> Iterator[None]:
+def lock(folder: str | Path, file: str = "") -> Iterator[None]:
     """Hold a folder against a second run; the lock goes when the process ends, however it ends.
 
     Windows has no `flock`: there two runs are not kept apart.
 
     Args:
         folder: An existing folder; a small file `.lock` stays in it.
+        file: Hold this file of it alone; what stays is `.NAME.lock`.
 
     Raises:
         FeatureError: If another run holds the folder; its process number is named.
     """
-    path = Path(folder) / ".lock"
+    path = Path(folder) / (f".{file}.lock" if file else ".lock")
     try:
         handle = open(path, "a+b", opener=no_follow)  # noqa: SIM115 (closed by the `with` below)
     except OSError as error:
         write_failed(path, error)
     with handle:
         if fcntl is not None:
-            _acquire(handle, path)
+            _acquire(handle, path.parent / file)
         handle.truncate(0)
         handle.write(str(os.getpid()).encode())
         handle.flush()
@@ -360,20 +417,20 @@ def lock(folder: str | Path) -> Iterator[None]:
         handle.truncate(0)
 
 
-def _acquire(handle: IO[bytes], path: Path) -> None:
-    """Take the lock at once or say who has it."""
+def _acquire(handle: IO[bytes], held: Path) -> None:
+    """Take the lock at once or say who has it; `held` is what it guards."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         handle.seek(0)
         owner = handle.read(20).decode("ascii", "replace") or "unknown"
         raise FeatureError(
-            f"{path.parent} is in use by another run (process {owner}).",
+            f"{held} is in use by another run (process {owner}).",
             "Wait for it to end, or choose another folder.",
             code="locked",
         ) from error
     except OSError as error:  # some network file systems have no locks
         warnings.warn(
-            f"{path.parent} cannot be locked ({error.strerror}): start only one run there.",
+            f"{held} cannot be locked ({error.strerror}): start only one run there.",
             stacklevel=4,
         )

@@ -11,18 +11,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.chaos.writes import at_write
 from tests.features.in_process import decode_here
 from wtal_features import extract
 from wtal_features.encoders.histograms import ColourHistogram
 from wtal_features.shards import Shard
 
-# Nothing that a run leaves on disk for good comes about without one of these.
-WRITES = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")
 SHARES = 3
 
 
@@ -40,7 +38,7 @@ def ends_at(step: int, action: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            _die_at(step)
+            at_write(step, lambda: os._exit(9))  # no buffer is flushed, no `finally` runs
             action()
             os._exit(0)
         except BaseException:  # noqa: BLE001 (nothing may leave the child)
@@ -49,23 +47,6 @@ def ends_at(step: int, action: Callable[[], object]) -> bool:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, 9), f"step {step}: exit code {code}"
     return code == 9
-
-
-def _die_at(step: int) -> None:
-    left = step
-
-    def counted(write: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os._exit(9)  # no buffer is flushed, no `finally` runs
-            return write(*args, **kwargs)
-
-        return wrapper
-
-    for name in WRITES:
-        setattr(os, name, counted(getattr(os, name)))
 
 
 def one_run(videos: Path, folder: Path, every: int) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from wtal_features.files import (
     read_json,
     read_rows,
     read_text,
+    remove_folder,
+    sweep,
     write_json,
 )
 
@@ -169,3 +172,60 @@ def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
         except FeatureError:
             time.sleep(0.01)
     pytest.fail("the lock outlived its process")
+
+
+def test_what_a_killed_run_left_is_swept_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".wtal-tmp-0123456789abcdef"
+    left.write_bytes(b"half")
+    (tmp_path / ".wtal-tmp-folder").mkdir()
+    (tmp_path / ".mine").write_text("keep")
+    with atomic_write(tmp_path / "a") as handle:
+        handle.write(b"whole")
+        sweep(tmp_path, tmp_path / "missing")
+        assert len(list(tmp_path.glob(".wtal-tmp-*"))) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine", "a"]
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_file_that_is_swept_before_it_is_held_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, opened = Path.open, list[Path]()
+
+    def swept_at_once(self: Path, mode: str = "r") -> IO[Any]:
+        handle: IO[Any] = real(self, mode)
+        opened.append(self)
+        if len(opened) == 1:
+            self.unlink()
+        return handle
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", swept_at_once)
+        write_json(tmp_path / "a.json", [1])
+    assert (tmp_path / "a.json").read_text() == "[1]\n"
+    assert len(opened) == 2
+
+
+def test_a_folder_that_is_being_removed_is_whole_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "x").write_text("x")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *args, **more: None)  # killed before it began
+        remove_folder(folder)
+    assert not folder.exists()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    remove_folder(folder)  # that it is gone already is no fault
+
+
+def test_one_file_of_a_folder_can_be_held_alone(tmp_path: Path) -> None:
+    with (
+        lock(tmp_path, "a.json"),
+        lock(tmp_path, "b.json"),
+        pytest.raises(FeatureError, match=r"a\.json is in use"),
+        lock(tmp_path, "a.json"),
+    ):
+        pass

@@ -22,7 +22,8 @@ from wtal.errors import WtalError
 from wtal.inputs import read_labels
 from wtal.localize import Localizer
 from wtal_eval import read_detections
-from wtal_features import open_store
+from wtal_features import FeatureError, open_store
+from wtal_features.files import lock
 
 SMALL = ("model.hidden_dim=16", "train.steps=30", "train.batch_size=6")
 
@@ -83,6 +84,34 @@ def test_the_same_call_gives_the_same_calibration(data: Path, run: Path) -> None
     store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
     first = calibrate(run, store, labels, folds=2)
     assert calibrate(run, store, labels, folds=2) == first
+
+
+def test_a_kill_while_the_folds_are_removed_does_not_spoil_the_next_call(
+    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
+    removed: list[Path] = []
+
+    def killed_after_the_first(folder: Path, **more: object) -> None:
+        model = next(Path(folder).rglob("model.safetensors"))  # its state is still there
+        model.unlink()
+        removed.append(model)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wtal_features.files.shutil.rmtree", killed_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(run, store, labels, folds=2)
+    assert removed
+    first = read_calibration(run)
+    assert calibrate(run, store, labels, folds=2) == first
+    assert not list(run.glob(".wtal-tmp-*"))
+
+
+def test_a_second_calibration_of_a_run_is_refused(data: Path, run: Path) -> None:
+    store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
+    with lock(run), pytest.raises(FeatureError, match="in use by another run"):
+        calibrate(run, store, labels, folds=2)
 
 
 def test_each_fold_learns_from_the_others_alone_and_all_are_judged_once(

@@ -94,6 +94,18 @@ def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_sigterm_stops_a_demo_that_is_filming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*args: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("wtal.demo.command.film_all", terminated)
+    stopped = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "d"), "-q"])
+    assert stopped.exit_code == 1
+    assert stopped.output == f"error: Stopped; remove {tmp_path / 'd'} to start the demo again.\n"
+
+
 def test_a_demo_that_is_stopped_says_how_to_start_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -473,6 +473,51 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
     assert step >= 1
 
 
+@pytest.mark.parametrize("last", [MODEL_FILE, STATE_FILE])
+def test_a_kill_between_the_last_weights_and_the_last_state_loses_neither(
+    data: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    run(data, tmp_path / "whole", "train.steps=3")
+    real, moved = os.replace, list[str]()
+
+    def killed_before(source: str, target: str) -> None:
+        moved.append(str(target))
+        if sum(name.endswith(last) for name in moved) == 2:  # of the save after step 3
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed_before)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "r", "train.steps=3")
+    run(data, tmp_path / "r", "train.steps=3", resume=True)
+    for name in (MODEL_FILE, STATE_FILE):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_signal_while_features_are_read_stops_at_once_and_leaves_no_run(
+    data: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(self: FeatureStore, video: str) -> FloatTD:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it went on reading")
+
+    monkeypatch.setattr(FeatureStore, "read", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "r", "train.steps=3")
+    assert not (tmp_path / "r" / "config.yaml").exists()  # the same command starts
+
+
+def test_what_a_killed_training_left_half_written_goes_with_the_next_run(
+    data: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    for folder in (tmp_path / "r", tmp_path / "r" / "state"):
+        folder.mkdir()
+        (folder / ".wtal-tmp-0123456789abcdef").write_bytes(b"half")
+    run(data, tmp_path / "r", "train.steps=3", resume=True)
+    assert not list((tmp_path / "r").rglob(".wtal-tmp-*"))
+
+
 def start(data: tuple[Path, Path, Path], out: Path, *overrides: str) -> subprocess.Popen[str]:
     """`wtal train` as a process of its own."""
     (out.parent / "c.yaml").write_text("")

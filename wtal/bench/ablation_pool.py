@@ -13,16 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import IO
 
 from wtal.bench.ablation_unit import Unit
+from wtal.interrupt import sigterm_as_ctrl_c
 
 COMMAND = (sys.executable, "-m", "wtal.bench.ablation_unit")
 POLL_S = 0.1  # a unit takes minutes
@@ -56,7 +55,7 @@ def run_units(
         KeyboardInterrupt: Ctrl-C or SIGTERM; all processes have stopped, with a checkpoint.
     """
     waiting, running = deque(units), list[_Running]()
-    with _term_as_interrupt():
+    with sigterm_as_ctrl_c():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -128,20 +127,3 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
         process.stdin = None  # `communicate` would write to it
-
-
-@contextmanager
-def _term_as_interrupt() -> Iterator[None]:
-    """SIGTERM as Ctrl-C. Outside the main thread Python takes no signals."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from wtal.inputs import Labels
 from wtal.localize import Localizer
 from wtal.schedule import numpy_generator
 from wtal_features import FeatureStore
+from wtal_features.files import lock, remove_folder, sweep
 
 FOLDS = 3
 FEW_VIDEOS = 50  # fewer are said aloud
@@ -71,21 +71,23 @@ def calibrate(
         WtalError, FeatureError: bad input, or nothing to learn from.
     """
     run = Path(run)
-    evidence, method, model = collect(
-        *(run, store, labels, videos, folds),
-        overrides=overrides,
-        device=device,
-        quiet=quiet,
-        notify=notify,
-        progress=progress,
-    )
-    notes = doubts(evidence)
-    for note in notes:
-        notify(note)
-    about = {"method": method, "labels": labels.source, "notes": notes}
-    calibration = fit(evidence, model, about)
-    write_calibration(run, calibration)
-    shutil.rmtree(run / FOLDS_FOLDER, ignore_errors=True)
+    with lock(run):
+        sweep(run)
+        evidence, method, model = collect(
+            *(run, store, labels, videos, folds),
+            overrides=overrides,
+            device=device,
+            quiet=quiet,
+            notify=notify,
+            progress=progress,
+        )
+        notes = doubts(evidence)
+        for note in notes:
+            notify(note)
+        about = {"method": method, "labels": labels.source, "notes": notes}
+        calibration = fit(evidence, model, about)
+        write_calibration(run, calibration)
+        remove_folder(run / FOLDS_FOLDER)  # half of it would be folds to go on with
     return calibration
 
 

@@ -20,7 +20,7 @@ from wtal.errors import WtalError
 from wtal.pipeline import Telling
 from wtal.report import Cost
 from wtal.schedule import numpy_generator
-from wtal_features.files import make_folder
+from wtal_features.files import lock, make_folder
 from wtal_features.video.container import load_av
 
 STAGES = 7
@@ -89,7 +89,7 @@ def demo(
         raise WtalError(f"{out} is not empty; name another folder with --out, or remove it.")
     make_folder(out)
     try:
-        with _one_thread():
+        with lock(out), _one_thread():
             return _run(Places(out), seed, telling or Telling(), config or DemoConfig())
     except KeyboardInterrupt:
         raise WtalError(f"Stopped; remove {out} to start the demo again.") from None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.errors import WtalError
-from wtal_features.files import make_folder
+from wtal_features.files import make_folder, sweep
 
 LEDGER = "run.json"
 _HARMLESS = {".lock", ".DS_Store"}
@@ -30,6 +30,11 @@ class Places:
     """Paths in the folder of a run."""
 
     root: Path
+
+    def sweep(self) -> None:
+        """Remove what a killed run left half-written; `features` looks after itself."""
+        folders = [self.root, self.model, self.encoder, self.exports, *self.exports.glob("*/")]
+        sweep(*folders)
 
     @property
     def ledger(self) -> Path:

@@ -78,6 +78,7 @@ def run(
             return None
         if not locked:  # now that videos and tags have proved usable
             held.enter_context(lock(made(places.root)))
+        places.sweep()
         ledger.touch()
         plan.footage.remember(places.headers)
         return _stages(words, plan, places, ledger, where, telling)

@@ -23,7 +23,7 @@ from wtal_features.contrast.processes import rank_and_size, together
 from wtal_features.encoders.inference import layout
 from wtal_features.errors import FeatureError
 from wtal_features.extraction.versions import made_with
-from wtal_features.files import lock, make_folder
+from wtal_features.files import lock, make_folder, sweep
 from wtal_features.methods import folder as run_folder
 from wtal_features.methods.loading import Loader
 from wtal_features.methods.optimizing import (
@@ -157,6 +157,7 @@ def pretrain(
         make_folder(here)
     with lock(here) if first else nullcontext():
         if first:
+            sweep(out.parent, here, here / run_folder.STAGES)
             run_folder.open_folder(here, plan.identity(precision))
         together()
         return _Run(plan, out, here, device, precision, progress, stopped).all_stages()

@@ -11,10 +11,9 @@ import hashlib
 import json
 import os
 import struct
-import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_features.errors import FeatureError
-from wtal_features.files import TEMPORARY_PREFIX, atomic_write, make_folder
+from wtal_features.files import atomic_write, make_folder, sweep
 from wtal_features.motion.vectors import Map
 from wtal_features.npy import open_regular
 
@@ -35,7 +34,6 @@ _MAGIC = b"wtalmap1"
 _ENDS = np.dtype("<u4")
 _SUFFIX = ".motion"
 _PIECE = 1 << 20
-_DAY_S = 86_400
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -133,13 +131,9 @@ class MotionCache:
             yield sink
             sink.finish(bytes.fromhex(key))
 
-    def sweep(self, older_than_s: float = _DAY_S) -> None:
-        """Remove what killed processes left half-written, if it has not grown for so long."""
-        limit = time.time() - older_than_s
-        for path in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
-            with suppress(OSError):  # another process was faster
-                if path.stat().st_mtime < limit:
-                    path.unlink()
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written."""
+        sweep(self.folder)
 
     def _path(self, key: str) -> Path:
         if len(key) != 64 or set(key) - set("0123456789abcdef"):
