@@ -19,6 +19,7 @@ from wtal.errors import WtalError
 from wtal.losses import corrected
 from wtal.model import Output
 from wtal.notices import some
+from wtal.peers import ALONE, Peers
 from wtal_features import FeatureStore
 
 SLACK_S = 1.0  # a player and a decoder may differ by so much at the end of a video
@@ -71,10 +72,13 @@ class Supervision:
     Args:
         config: weights of the terms.
         targets: index of a training video -> (n, C) int8, see targets.py.
+        peers: the processes that share a batch.
     """
 
-    def __init__(self, config: CorrectionsConfig, targets: Mapping[int, Tensor]) -> None:
-        self.targets = targets
+    def __init__(
+        self, config: CorrectionsConfig, targets: Mapping[int, Tensor], peers: Peers = ALONE
+    ) -> None:
+        self.targets, self.peers = targets, peers
         self.weights = {
             "corrected_classes": config.classes_weight,
             "corrected_attention": config.attention_weight,
@@ -103,15 +107,17 @@ class Supervision:
         return Known(here_NC, not_here_NC, background_N, video_N)
 
     def terms(self, output: Output, batch: Batch, known: Known) -> dict[str, Tensor]:
-        """The terms of losses/corrected.py by name, unweighted."""
+        """The terms of losses/corrected.py by name, unweighted; their sums over processes count."""
         mask_BT, (here_NC, not_here_NC, background_N, video_N) = batch.mask_BT, known
         supp_NC = output.cas_supp_BTC[mask_BT][:, :-1]
         attention_N = output.attention_BT[mask_BT]
         action_N = here_NC.any(1)
         return {
-            "corrected_classes": corrected.classes(supp_NC, here_NC, not_here_NC, video_N),
+            "corrected_classes": corrected.classes(
+                *(supp_NC, here_NC, not_here_NC, video_N), self.peers.total
+            ),
             "corrected_attention": corrected.attention(
-                attention_N, action_N, background_N, video_N
+                *(attention_N, action_N, background_N, video_N), self.peers.total
             ),
         }
 
@@ -127,6 +133,7 @@ def supervise(
     store: FeatureStore,
     videos: TrainingVideos,
     device: torch.device | str,
+    peers: Peers = ALONE,
 ) -> Supervision | None:
     """The supervision that corrections give; None where none of these videos was corrected.
 
@@ -140,11 +147,11 @@ def supervise(
         said = corrections.videos.get(name)
         if said is not None and said.says_anything:
             seconds = store.timing(name).seconds_per_snippet
-            n = len(videos.read(name))
+            n = videos.length(name)
             targets[v] = torch.from_numpy(snippet_targets(said, videos.classes, n, seconds)).to(
                 device
             )
-    return Supervision(config, targets) if targets else None
+    return Supervision(config, targets, peers) if targets else None
 
 
 def past_the_end(
@@ -157,7 +164,7 @@ def past_the_end(
         said = corrected.get(name)
         if said is not None and said.segments:
             timing = store.timing(name)
-            end_s = len(videos.read(name)) * timing.seconds_per_snippet
+            end_s = videos.length(name) * timing.seconds_per_snippet
             end_s = max(end_s, timing.duration_s or 0.0)
             if max(each.end_s for each in said.segments) > end_s + SLACK_S:
                 beyond.append(name)
