@@ -5,9 +5,11 @@ the background), K clusters, d dims of what is clustered.
 
 A round takes what the visits of the last epoch left behind: no forward pass of its own. The first
 round starts from nothing; later ones go on from the last centroids and stop once fewer than 1 % of
-the labels change. Several processes each keep the visits of the videos that they saw last, and add
-up sums over them; centroids, shares and clusters are the same everywhere. Restarting from nothing moves almost half of the snippets to another cluster
+the labels change. Restarting from nothing moves almost half of the snippets to another cluster
 although the network hardly changed (docs/benchmarks/dcc.md), and costs ten times as much.
+
+Several processes each keep the visits of the videos that they saw last, and add up sums over them;
+centroids, shares and clusters are the same everywhere.
 
 Source: DCC (CVPR 2022), D2; schedule and scopes are ours, docs/decisions/0007.
 """

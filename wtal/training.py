@@ -185,7 +185,7 @@ def _write_given(
         handle.write(dump_config(_with_own_files(config)).encode())
 
 
-def fit(
+def fit(  # noqa: PLR0915 (a run from its first step to its last, in one piece)
     config: Config,
     store: FeatureStore,
     videos: TrainingVideos,
@@ -651,7 +651,7 @@ def run_seeds(
                 break
     finally:  # a seed that fails does not take the finished ones with it
         summary = summarise(seeds, results)
-        if summary["seeds"]:
+        if summary["seeds"] and Peers.running(device).leads:
             _write_json(out / "summary.json", summary)
     return results
 
