@@ -301,7 +301,8 @@ class SnippetClusters:
         kept = [v for v in videos if v in self.visits]
         sizes = [len(self.visits[v].labels_NC) for v in kept]
         tagged_VC = F.pad(self.labels_VC[kept], (0, 1), value=True)
-        return tagged_VC.repeat_interleave(torch.tensor(sizes, device=tagged_VC.device), dim=0)
+        counts = torch.tensor(sizes, dtype=torch.int64, device=tagged_VC.device)
+        return tagged_VC.repeat_interleave(counts, dim=0)
 
     def confidence(
         self, features_Nd: Tensor, labels_NC: Tensor, lengths_B: Tensor, videos_B: Tensor, step: int

@@ -29,6 +29,7 @@ class Peers:
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
         self.rank, self.size, self.device = rank, size, torch.device(device)
+        self.reduce: Reduce | None = AllReduce() if size > 1 else None  # for K-Means, too
 
     @classmethod
     def running(cls, device: torch.device | str) -> Peers:
@@ -40,14 +41,9 @@ class Peers:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
 
-    @property
-    def reduce(self) -> Reduce | None:
-        """What K-Means adds up its sums with."""
-        return AllReduce() if self.size > 1 else None
-
     def total(self, sums: Tensor) -> Tensor:
         """Sum over the processes, without a gradient."""
-        return sums if self.size == 1 else AllReduce()(sums.detach())
+        return sums if self.reduce is None else self.reduce(sums.detach())
 
     def totals(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Sums over the processes, in one message; the same names everywhere."""
@@ -84,7 +80,9 @@ class Peers:
 
     def gather(self, rows_MD: Tensor) -> Tensor:
         """The rows of all below one another, by rank; M may differ, and be 0. No gradient."""
-        return rows_MD if self.size == 1 else AllReduce().gather(rows_MD.detach().contiguous())
+        if self.reduce is None:
+            return rows_MD
+        return self.reduce.gather(rows_MD.detach().contiguous())
 
     def gather_to_first(self, rows_MD: Tensor) -> Tensor:
         """The same where there is no gradient and only the first process needs them all.
