@@ -58,16 +58,17 @@ def group(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     store, rank, size = next(distributed.rendezvous("env://", timeout=_PATIENCE))
-    distributed.init_process_group(
-        backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
-    )
     try:
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
+        )
         yield device
     except BaseException as error:
         _end_all(error, store)
         raise
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def _end_all(error: BaseException, store: distributed.Store) -> None:
