@@ -32,7 +32,7 @@ def check_alike(
         optimizer: its moments.
         contrast: memory bank and clusters; None: neither.
         done: steps, for the message.
-        inputs: `identity` of what each process has read; None: compared before.
+        inputs: what each process was given and has read; None: compared before.
 
     Raises:
         WtalError: in all processes, if one differs.
@@ -42,7 +42,7 @@ def check_alike(
     parts: dict[str, Sequence[Tensor]] = {}
     if inputs is not None:
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()
-        parts["training set"] = [torch.frombuffer(bytearray(digest), dtype=torch.uint8)]
+        parts["config or training set"] = [torch.frombuffer(bytearray(digest), dtype=torch.uint8)]
     moments = optimizer_tensors(network, optimizer)
     parts["network"] = [torch.tensor(done), *network.state_dict().values(), *moments.values()]
     if contrast is not None:

@@ -180,7 +180,7 @@ class SnippetClusters:
         if not self.config.lasts:
             return False
         if self.rounds == 0:
-            return len(self.seen) >= COVERED * len(self.labels_VC)
+            return len(self.visits) + len(self.elsewhere) >= COVERED * len(self.labels_VC)
         every = self.config.every_epochs * steps_per_epoch
         return every > 0 and step - self.last_round >= every
 

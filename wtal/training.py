@@ -224,7 +224,8 @@ def fit(  # noqa: PLR0915 (a run from its first step to its last, in one piece)
     done, facts = _restore(out, network, optimizer, contrast)
     inputs = identity(videos, store.dim, context, corrections)
     facts = {**facts, "inputs": inputs}
-    check_alike(peers, network, optimizer, contrast, done, inputs)
+    given = {**inputs, "config": dump_config(_with_own_files(config))}
+    check_alike(peers, network, optimizer, contrast, done, given)
     figures: dict[str, float] = {}
     stop = peers.any(interrupt.requested)
     with _metrics(out, done, peers) as write_line, _progress(steps, done, quiet) as bar:
