@@ -16,6 +16,7 @@ from wtal.corrections.plan import Plan, plan_gain
 from wtal.corrections.tags import check_labels
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels
+from wtal.processes import group
 from wtal.training import TrainResult, run_seeds
 from wtal.training import train as train_one
 from wtal_features import FeatureStore, open_store
@@ -51,7 +52,7 @@ def train(
         overrides: `train.steps=500` and the like, over a file or the defaults only.
         seeds: a run each, in `out/seed-<n>`; none: one run with the config's seed.
         resume: continue after the last checkpoint.
-        device: where to compute.
+        device: where to compute; with torchrun, each process takes a GPU of its own.
         fps: frames per second, for a store without manifest.
         stride: frames per snippet, for a store without manifest.
         quiet: no progress bar.
@@ -66,31 +67,33 @@ def train(
     Raises:
         WtalError, FeatureError, EvalError: in one sentence, what is wrong and how to mend it.
     """
-    if isinstance(config, Config):
-        if overrides:
-            raise WtalError("Overrides go with a config file or the defaults, not with a Config.")
-        settings = config
-    else:
-        settings = load_config(None if config is None else Path(config), overrides)
-    labels = read_labels(
-        None if tags is None else Path(tags), None if annotations is None else Path(annotations)
-    )
-    store = open_store(features, streams=settings.data.streams, fps=fps, stride=stride)
-    how: dict[str, Any] = {"resume": resume, "device": device, "quiet": quiet, "notify": notify}
-    if corrections is None:
-        return _runs(settings, seeds, store, labels, Path(out), None, how)
-    given = read_corrections(corrections)
-    check_labels(labels, given)
-    plan = None
-    if gain and given.digest() is not None:
-        plan = plan_gain(settings, labels, given, store.videos)
-    if plan is not None:
-        say(plan if isinstance(plan, str) else plan.cost)
-    results = _runs(settings, seeds, store, labels, Path(out), given, how)
-    if not isinstance(plan, Plan):
-        return results
-    how = {"device": device, "quiet": quiet}
-    return _with_gain(plan, results, settings, seeds, store, labels, given, how)
+    with group(torch.device(device)) as own:  # from the first file on: one says what is wrong
+        if isinstance(config, Config):
+            if overrides:
+                raise WtalError(
+                    "Overrides go with a config file or the defaults, not with a Config."
+                )
+            settings = config
+        else:
+            settings = load_config(None if config is None else Path(config), overrides)
+        labels = read_labels(
+            None if tags is None else Path(tags), None if annotations is None else Path(annotations)
+        )
+        store = open_store(features, streams=settings.data.streams, fps=fps, stride=stride)
+        given, plan = None, None
+        if corrections is not None:
+            given = read_corrections(corrections)
+            check_labels(labels, given)
+            if gain and given.digest() is not None:
+                plan = plan_gain(settings, labels, given, store.videos)
+            if plan is not None:
+                say(plan if isinstance(plan, str) else plan.cost)
+        how: dict[str, Any] = {"resume": resume, "device": own, "quiet": quiet, "notify": notify}
+        results = _runs(settings, seeds, store, labels, Path(out), given, how)
+        if given is None or not isinstance(plan, Plan):
+            return results
+        how = {"device": own, "quiet": quiet}
+        return _with_gain(plan, results, settings, seeds, store, labels, given, how)
 
 
 def _runs(

@@ -176,7 +176,8 @@ def run(
 
 
 @app.command(
-    epilog="Example: wtal train configs/basnet.yaml -f store --tags tags.csv --out runs/basnet"
+    epilog="Example: wtal train configs/basnet.yaml -f store --tags tags.csv --out runs/basnet; "
+    "torchrun --nproc-per-node 2 -m wtal train ... shares each batch"
 )
 def train(
     config: Annotated[Path, typer.Argument(help="YAML file; see configs/.")],
@@ -214,8 +215,10 @@ def train(
     ):
         from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
+        from wtal.processes import leads
 
         keep_freed_memory()
+        quiet = quiet or not leads()
         results = run(
             config,
             features=features,
@@ -236,7 +239,8 @@ def train(
         )
         _say_trained(results, seeds is not None, out, quiet)
         _say_gain(results, quiet)
-        _finish(results[0].skipped, keep_going, verbose)
+        if leads():
+            _finish(results[0].skipped, keep_going, verbose)
         if any(result.interrupted for result in results):
             raise typer.Exit(1)
 

@@ -8,13 +8,16 @@ round starts from nothing; later ones go on from the last centroids and stop onc
 the labels change. Restarting from nothing moves almost half of the snippets to another cluster
 although the network hardly changed (docs/benchmarks/dcc.md), and costs ten times as much.
 
+Several processes each keep the visits of the videos that they saw last, and add up sums over them;
+centroids, shares and clusters are the same everywhere.
+
 Source: DCC (CVPR 2022), D2; schedule and scopes are ours, docs/decisions/0007.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +27,7 @@ from torch.nn import functional as F
 
 from wtal import kmeans
 from wtal.errors import WtalError
+from wtal.peers import ALONE, Peers
 from wtal.pseudo_labels import ClusterShares, cluster_shares, confidence, purity
 from wtal.schedule import integer_seed
 
@@ -120,13 +124,21 @@ class SnippetClusters:
         config: see there.
         labels_VC: bool tags of the training videos.
         seed: of the run.
+        peers: the processes that share the training.
     """
 
-    def __init__(self, config: ClusterConfig, labels_VC: Tensor, seed: int) -> None:
-        self.config, self.seed = config, seed
+    def __init__(
+        self, config: ClusterConfig, labels_VC: Tensor, seed: int, peers: Peers = ALONE
+    ) -> None:
+        self.config, self.seed, self.peers = config, seed, peers
         self.labels_VC = labels_VC
         self.K = config.number(labels_VC.shape[1])
-        self.visits: dict[int, Visit] = {}
+        self.visits: dict[int, Visit] = {}  # of videos that this process saw last
+        self.elsewhere: set[int] = set()  # videos whose last visit another process keeps
+        self.empty = Visit(  # what a process has that keeps none
+            torch.zeros(0, 0, dtype=torch.bfloat16, device=labels_VC.device),
+            torch.zeros(0, labels_VC.shape[1] + 1, dtype=torch.bool, device=labels_VC.device),
+        )
         self.clusters: dict[int, dict[int, Tensor]] = {}  # group -> video -> cluster of each row
         self.codebooks: dict[int, Codebook] = {}  # group: 0 for the data set, else the class
         self.rounds = 0
@@ -136,13 +148,39 @@ class SnippetClusters:
     def remember(self, video: int, features_Nd: Tensor, labels_NC: Tensor) -> None:
         """Keep what this visit of a video saw for the next round."""
         self.visits[video] = Visit(features_Nd.to(torch.bfloat16), labels_NC)
+        self.elsewhere.discard(video)
+
+    def leave(self, videos: Sequence[int], d: int) -> None:
+        """Other processes see these videos now and keep their visits, of d dims."""
+        for video in videos:
+            self.visits.pop(video, None)
+        self.elsewhere.update(videos)
+        self.empty = self.empty._replace(features_Nd=self.empty.features_Nd.new_zeros(0, d))
+
+    @property
+    def seen(self) -> list[int]:
+        """Videos that were visited, sorted; the same in all processes."""
+        return sorted(self.elsewhere.union(self.visits))
+
+    def _kept(self, videos: Sequence[int]) -> Visit:
+        """The visits of these videos that this process keeps, one below the other."""
+        visits = [self.visits[v] for v in videos if v in self.visits]
+        if not visits:
+            return self.empty
+        return Visit(*(torch.cat(parts) for parts in zip(*visits, strict=True)))
+
+    def _sizes(self, videos: Sequence[int]) -> list[int]:
+        """Snippets of the last visit of each of these videos, whoever keeps it."""
+        own = {v: len(self.visits[v].labels_NC) for v in videos if v in self.visits}
+        sizes = {v: n for each in self.peers.gather_objects(own) for v, n in each.items()}
+        return [sizes[v] for v in videos]
 
     def due(self, step: int, steps_per_epoch: int) -> bool:
         """Whether a round comes before this step."""
         if not self.config.lasts:
             return False
         if self.rounds == 0:
-            return len(self.visits) >= COVERED * len(self.labels_VC)
+            return len(self.visits) + len(self.elsewhere) >= COVERED * len(self.labels_VC)
         every = self.config.every_epochs * steps_per_epoch
         return every > 0 and step - self.last_round >= every
 
@@ -153,10 +191,10 @@ class SnippetClusters:
             Figures for the log; `cluster_share` is the round's part of the time since the last one.
         """
         started = time.perf_counter()
-        groups: dict[int, list[int]] = {0: sorted(self.visits)}
+        groups: dict[int, list[int]] = {0: self.seen}
         if self.config.scope == "class":
             groups = {
-                c: [v for v in sorted(self.visits) if self.labels_VC[v, c]]
+                c: [v for v in self.seen if self.labels_VC[v, c]]
                 for c in range(self.labels_VC.shape[1])
             }
         figures = [self._fit_group(group, videos) for group, videos in groups.items() if videos]
@@ -169,15 +207,20 @@ class SnippetClusters:
 
     def _fit_group(self, group: int, videos: list[int]) -> dict[str, float]:
         """One clustering over the last visits of these videos."""
-        features_Nd = torch.cat([self.visits[v].features_Nd for v in videos]).float()
-        labels_NC = torch.cat([self.visits[v].labels_NC for v in videos])
-        sizes = [len(self.visits[v].labels_NC) for v in videos]
+        features_Nd, labels_NC = self._kept(videos)
+        sizes, total = self._sizes(videos), self.peers.total
+        N, own_N = sum(sizes), self._own(videos, sizes)
+        previous_N = self._previous(group, videos, sizes)
+        if previous_N is not None and own_N is not None:
+            previous_N = previous_N[own_N]
         earlier = self.codebooks.get(group) if self.config.start == "warm" else None
-        result, restarted = self._fit(features_Nd, earlier, self._previous(group, videos, sizes))
-        self.clusters[group] = dict(zip(videos, torch.split(result.labels, sizes), strict=True))
+        result, restarted = self._fit(features_Nd.float(), earlier, previous_N, N, own_N)
+        cluster_N = self._everywhere(result.labels, own_N)
+        self.clusters[group] = dict(zip(videos, torch.split(cluster_N, sizes), strict=True))
         K = len(result.centroids)
-        shares = cluster_shares(labels_NC, result.labels, K, self._counted(videos, sizes))
-        largest = result.counts.max().item() / (len(labels_NC) / K)
+        counted_NC = self._counted(videos)
+        shares = cluster_shares(labels_NC, result.labels, K, counted_NC, total)
+        largest = result.counts.max().item() / (N / K)
         self.codebooks[group] = Codebook(result.centroids, shares, largest)
         return {
             "cluster_iterations": float(result.iterations),
@@ -185,24 +228,47 @@ class SnippetClusters:
             "cluster_changed": result.changed[-1],
             "cluster_restarted": float(restarted),
             "cluster_largest": largest,
-            "cluster_smallest": result.counts.min().item() / (len(labels_NC) / K),
-            "cluster_purity": purity(labels_NC, result.labels, K),
-            "cluster_inertia": result.inertia / len(labels_NC),
+            "cluster_smallest": result.counts.min().item() / (N / K),
+            "cluster_purity": purity(labels_NC, result.labels, K, total),
+            "cluster_inertia": result.inertia / N,
         }
 
+    def _own(self, videos: Sequence[int], sizes: Sequence[int]) -> Tensor | None:
+        """Where the snippets that this process keeps stand among those of all; None: it has all."""
+        if self.peers.size == 1:
+            return None
+        kept = torch.tensor([v in self.visits for v in videos])
+        kept_N = kept.repeat_interleave(torch.tensor(sizes))
+        return kept_N.nonzero()[:, 0].to(self.labels_VC.device)
+
+    def _everywhere(self, labels_N: Tensor, own_N: Tensor | None) -> Tensor:
+        """The labels of all snippets, from those that each process has."""
+        if own_N is None:
+            return labels_N
+        every_N2 = self.peers.gather(torch.stack([own_N, labels_N], dim=1))
+        return every_N2[every_N2[:, 0].argsort(), 1]
+
     def _fit(
-        self, features_Nd: Tensor, earlier: Codebook | None, previous_N: Tensor | None
+        self,
+        features_Nd: Tensor,
+        earlier: Codebook | None,
+        previous_N: Tensor | None,
+        N: int,
+        own_N: Tensor | None,
     ) -> tuple[kmeans.Result, bool]:
         """A warm round where one is possible, else a cold one; and whether a warm one was given up.
 
         Given up: more than a fifth of the labels changed at once, or one cluster grows beyond ten
-        times the mean. Both say that the old centroids no longer describe the snippets.
+        times the mean. Both say that the old centroids no longer describe the snippets. N snippets
+        take part, of which this process has `own_N`.
         """
         settings: dict[str, Any] = {
             "spherical": True,
             "seed": integer_seed(self.seed, "clusters", self.rounds),
             "dtype": self.config.precision,
             "backend": searched_by(self.config.backend, features_Nd.device),
+            "reduce": self.peers.reduce,
+            "places": own_N,
         }
         if earlier is None:
             return kmeans.fit(features_Nd, self.K, iters=COLD_ITERATIONS, **settings), False
@@ -214,7 +280,7 @@ class SnippetClusters:
             iters=WARM_ITERATIONS,
             **settings,
         )
-        largest = warm.counts.max().item() / (len(features_Nd) / len(earlier.centroids_Kd))
+        largest = warm.counts.max().item() / (N / len(earlier.centroids_Kd))
         lost = previous_N is not None and warm.changed[0] > RESTART_CHANGED
         lopsided = largest > RESTART_IMBALANCE and largest > earlier.largest
         if not lost and not lopsided:
@@ -228,12 +294,15 @@ class SnippetClusters:
             return None
         return torch.cat([earlier[v] for v in videos])
 
-    def _counted(self, videos: list[int], sizes: list[int]) -> Tensor | None:
-        """(N, C+1) bool: snippets that count in the share of a class; None: all."""
+    def _counted(self, videos: list[int]) -> Tensor | None:
+        """(N, C+1) bool: snippets kept here that count in the share of a class; None: all."""
         if self.config.members == "all":
             return None
-        tagged_VC = F.pad(self.labels_VC[videos], (0, 1), value=True)
-        return tagged_VC.repeat_interleave(torch.tensor(sizes, device=tagged_VC.device), dim=0)
+        kept = [v for v in videos if v in self.visits]
+        sizes = [len(self.visits[v].labels_NC) for v in kept]
+        tagged_VC = F.pad(self.labels_VC[kept], (0, 1), value=True)
+        counts = torch.tensor(sizes, dtype=torch.int64, device=tagged_VC.device)
+        return tagged_VC.repeat_interleave(counts, dim=0)
 
     def confidence(
         self, features_Nd: Tensor, labels_NC: Tensor, lengths_B: Tensor, videos_B: Tensor, step: int
@@ -254,7 +323,7 @@ class SnippetClusters:
             return self._by_class(features_Nd, labels_NC, lengths_B, videos_B)
         if self.config.scope == "video":
             pieces = self._by_video(features_Nd, labels_NC, lengths_B, step)
-            return torch.cat(pieces)
+            return torch.cat([labels_NC[:0].float(), *pieces])
         if self.config.scope == "batch":
             found = kmeans.fit(
                 features_Nd,
@@ -262,8 +331,10 @@ class SnippetClusters:
                 iters=BATCH_ITERATIONS,
                 spherical=True,
                 seed=integer_seed(self.seed, "clusters", step),
+                reduce=self.peers.reduce,
             )
-            shares = cluster_shares(labels_NC, found.labels, len(found.centroids))
+            K = len(found.centroids)
+            shares = cluster_shares(labels_NC, found.labels, K, total=self.peers.total)
             return self._confidence(labels_NC, found.labels, shares)
         if 0 not in self.codebooks:
             return torch.ones_like(labels_NC, dtype=torch.float32)
@@ -317,19 +388,20 @@ class SnippetClusters:
         return pieces
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and small facts that resume needs."""
+        """Tensors and small facts that resume needs; of several processes, the first has all."""
         tensors: dict[str, Tensor] = {}
-        videos = sorted(self.visits)
+        videos = self.seen
+        sizes = self._sizes(videos)
         if videos:
-            tensors["visits/features"] = torch.cat([self.visits[v].features_Nd for v in videos])
-            tensors["visits/labels"] = torch.cat([self.visits[v].labels_NC for v in videos])
+            visits = self._all_visits(videos, sizes)
+            tensors["visits/features"], tensors["visits/labels"] = visits
         for group, book in self.codebooks.items():
             tensors |= {f"books/{group}/{name}": part for name, part in book.tensors().items()}
             members = self.clusters[group]
             tensors[f"members/{group}"] = torch.cat([members[v] for v in sorted(members)])
         facts = {
             "videos": videos,
-            "sizes": [len(self.visits[v].labels_NC) for v in videos],
+            "sizes": sizes,
             "members": {
                 str(group): [[v, len(members[v])] for v in sorted(members)]
                 for group, members in self.clusters.items()
@@ -339,6 +411,23 @@ class SnippetClusters:
         }
         return tensors, facts
 
+    def shared(self) -> list[Tensor]:
+        """What several processes hold alike: centroids, shares of the pseudo-labels, clusters."""
+        found = [torch.tensor([self.rounds, self.last_round, *self.seen])]
+        for group, book in self.codebooks.items():
+            members = self.clusters[group]
+            found += [*book.tensors().values(), *(members[v] for v in sorted(members))]
+        return found
+
+    def _all_visits(self, videos: Sequence[int], sizes: Sequence[int]) -> Visit:
+        """The visits of all videos; elsewhere than in the first process anything."""
+        kept, own_N = self._kept(videos), self._own(videos, sizes)
+        if own_N is None:
+            return kept
+        place_N = self.peers.gather_to_first(own_N)
+        every = (self.peers.gather_to_first(part) for part in kept)
+        return Visit(*(part[place_N.argsort()] for part in every))
+
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put a saved state back."""
         device = self.labels_VC.device
@@ -346,8 +435,12 @@ class SnippetClusters:
         if facts["videos"]:
             features = torch.split(tensors["visits/features"].to(device), facts["sizes"])
             labels = torch.split(tensors["visits/labels"].to(device), facts["sizes"])
-            visits = map(Visit, features, labels)
-            self.visits = dict(zip(facts["videos"], visits, strict=True))
+            videos, size = facts["videos"], self.peers.size
+            keepers = [place * size // len(videos) for place in range(len(videos))]
+            for video, keeper, *visit in zip(videos, keepers, features, labels, strict=True):
+                if keeper == self.peers.rank:
+                    self.visits[video] = Visit(*(part.clone() for part in visit))
+            self.leave([v for v in videos if v not in self.visits], features[0].shape[1])
         for group, members in facts["members"].items():
             head = f"books/{group}/"
             parts = {n[len(head) :]: t.to(device) for n, t in tensors.items() if n.startswith(head)}

@@ -6,7 +6,7 @@ Shapes: B videos, T snippets (padded), D feature dims, C action classes, V train
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from wtal.context import Context
 from wtal.errors import WtalError
+from wtal.part import Part
+from wtal.peers import ALONE, Peers
 from wtal.schedule import numpy_generator
 from wtal_features import FeatureError, FeatureStore
 
@@ -42,7 +44,8 @@ class DataConfig:
     max_snippets: int = 3000
     """Under `native`, a longer training video is sampled down to this many bins; 0: never."""
     cache_mb: int = 4096
-    """Training features are kept in memory if they fit in this many MiB, else read at each use."""
+    """Training features are kept in memory if they fit in this many MiB, else read at each use; of
+    several processes, each keeps its own copy."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -120,17 +123,53 @@ class TrainingVideos:
         labels_VC: float32, 1 where the video has the tag.
         classes: C class names, sorted.
         read: video -> (n, D) float32, in context where the run has one.
+        counts: video -> n, where it is known without reading.
     """
 
     names: tuple[str, ...]
     labels_VC: NDArray[np.float32]
     classes: tuple[str, ...]
     read: Callable[[str], FloatTD]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def length(self, name: str) -> int:
+        """Snippets of a video."""
+        return self.counts[name] if name in self.counts else len(self.read(name))
 
     def subset(self, keep_V: NDArray[np.bool_]) -> TrainingVideos:
         """The videos where `keep_V` is True; the classes stay."""
         names = tuple(name for name, keep in zip(self.names, keep_V, strict=True) if keep)
-        return TrainingVideos(names, self.labels_VC[keep_V], self.classes, self.read)
+        return TrainingVideos(names, self.labels_VC[keep_V], self.classes, self.read, self.counts)
+
+
+class _Reader:
+    """Reads videos, and keeps in memory those it read first.
+
+    Args:
+        store: features.
+        context: refines every video; None: rows stay as stored.
+        room: bytes in memory.
+    """
+
+    def __init__(self, store: FeatureStore, context: Context | None, room: int) -> None:
+        self.store, self.context, self.room = store, context, room
+        self.kept: dict[str, FloatTD] = {}
+
+    def __call__(self, name: str) -> FloatTD:
+        """(n, D) float32."""
+        if name in self.kept:
+            return self.kept[name]
+        rows_TD = self.store.read(name)
+        if self.context is not None:
+            rows_TD = self.context.rows(rows_TD)
+        if self.room > 0:
+            self.kept[name] = rows_TD
+            self.room -= rows_TD.nbytes
+        return rows_TD
+
+    def keep_nothing(self) -> None:
+        """Read at each use."""
+        self.kept, self.room = {}, 0
 
 
 def open_training_videos(
@@ -140,6 +179,7 @@ def open_training_videos(
     config: DataConfig,
     progress: Callable[[Sequence[str]], Sequence[str]] = lambda names: names,
     context: Context | None = None,
+    peers: Peers = ALONE,
 ) -> tuple[TrainingVideos, dict[str, str]]:
     """Read every training video once, so that a bad file is known before hours are spent.
 
@@ -150,6 +190,7 @@ def open_training_videos(
         config: how much is kept in memory.
         progress: goes through the names.
         context: refines every video as it is read; None: rows stay as stored.
+        peers: processes that read a share of the videos each, and tell the others.
 
     Returns:
         The videos that are sound, and video -> fault for the others.
@@ -157,26 +198,26 @@ def open_training_videos(
     Raises:
         WtalError: none is sound, or none has a tag.
     """
-    faults: dict[str, str] = {}
-    cache: dict[str, FloatTD] = {}
-    budget, sound = config.cache_mb * 2**20, []
-
-    def from_store(name: str) -> FloatTD:
-        raw_TD = store.read(name)
-        return raw_TD if context is None else context.rows(raw_TD)
-
-    for name in progress(names):
+    budget = config.cache_mb * 2**20
+    read = _Reader(store, context, budget)
+    own_faults: dict[str, str] = {}
+    own_counts: dict[str, int] = {}
+    size = 0
+    for name in progress(names[peers.rank :: peers.size]):
         try:
-            features_TD = from_store(name)
+            rows_TD = read(name)
         except FeatureError as error:
-            faults[name] = str(error)
+            own_faults[name] = str(error)
             continue
-        sound.append(name)
-        if budget > 0:
-            cache[name] = features_TD
-            budget -= features_TD.nbytes
-    if budget <= 0 and context is None:
-        cache.clear()  # else what fits stays: to refine costs more than to read
+        own_counts[name] = len(rows_TD)
+        size += rows_TD.nbytes
+    told = peers.gather_objects((own_faults, own_counts, size))
+    all_faults = {name: fault for each, _, _ in told for name, fault in each.items()}
+    counts = {name: n for _, each, _ in told for name, n in each.items()}
+    if sum(each for _, _, each in told) >= budget and context is None:
+        read.keep_nothing()  # else what fits stays: to refine costs more than to read
+    faults = {name: all_faults[name] for name in names if name in all_faults}
+    sound = [name for name in names if name in counts]
     if not sound:
         first = next(iter(faults.values()), "no video is named")
         raise WtalError(f"No training video can be read, of {len(names)}. The first fault: {first}")
@@ -184,11 +225,7 @@ def open_training_videos(
     if not classes:
         raise WtalError(f"None of the {len(sound)} training videos has a tag; nothing to learn.")
     labels_VC = np.array([[c in labels[name] for c in classes] for name in sound], np.float32)
-
-    def read(name: str) -> FloatTD:
-        return cache[name] if name in cache else from_store(name)
-
-    return TrainingVideos(tuple(sound), labels_VC, classes, read), faults
+    return TrainingVideos(tuple(sound), labels_VC, classes, read, counts), faults
 
 
 def collate(
@@ -196,10 +233,12 @@ def collate(
     positions: Sequence[IntT],
     labels_BC: NDArray[np.float32],
     videos_B: IntT,
+    dim: int | None = None,
 ) -> Batch:
-    """Pad to the longest video of the batch."""
-    T = max(len(each) for each in features)
-    features_BTD = torch.zeros(len(features), T, features[0].shape[1])
+    """Pad to the longest video of the batch; `dim` is D, for a part without videos."""
+    T = max((len(each) for each in features), default=0)
+    dim = features[0].shape[1] if dim is None else dim
+    features_BTD = torch.zeros(len(features), T, dim)
     mask_BT = torch.zeros(len(features), T, dtype=torch.bool)
     positions_BT = torch.zeros(len(features), T, dtype=torch.int64)
     for b, (each, position_T) in enumerate(zip(features, positions, strict=True)):
@@ -251,21 +290,35 @@ class Sampler:
         order = _order(self.seed, epoch, len(self.videos.names))
         return order[batch * self.batch_size : (batch + 1) * self.batch_size].copy()
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step (the first is 0)."""
+    def part(self, step: int, peers: Peers = ALONE) -> Part:
+        """Which videos of a step's batch this process sees."""
         indices_B = self.indices(step)
-        jitter = numpy_generator(self.seed, "jitter", 0 if self.repeat_jitter else step)
-        sampled = [self._sample(self.videos.names[i], jitter) for i in indices_B]
-        features, positions = zip(*sampled, strict=True)
-        return collate(features, positions, self.videos.labels_VC[indices_B], indices_B)
+        counts = [self.videos.length(self.videos.names[i]) for i in indices_B]
+        lengths = [bins_of(n, self.config, training=True) for n in counts]
+        return Part.of(indices_B, lengths, peers)
 
-    def _sample(self, name: str, jitter: np.random.Generator) -> tuple[FloatTD, IntT]:
-        """Bins of one video and the snippets that they show."""
-        features_TD = self.videos.read(name)
-        n = len(features_TD)
+    def batch(self, step: int, part: Part | None = None) -> Batch:
+        """The batch of a step (the first is 0), or the part of it that this process sees."""
+        indices_B = self.indices(step)
+        first, last = (0, len(indices_B)) if part is None else (part.first, part.last)
+        jitter = numpy_generator(self.seed, "jitter", 0 if self.repeat_jitter else step)
+        names = [self.videos.names[i] for i in indices_B]
+        for name in names[:first]:  # so that what follows is drawn as in the whole batch
+            self._positions(self.videos.length(name), jitter)
+        features, positions = [], []
+        for name in names[first:last]:
+            rows_TD = self.videos.read(name)
+            chosen_T = self._positions(len(rows_TD), jitter)
+            features.append(rows_TD if chosen_T is None else rows_TD[chosen_T])
+            positions.append(np.arange(len(rows_TD)) if chosen_T is None else chosen_T)
+        own_B = indices_B[first:last]
+        dim = (features[0] if features else self.videos.read(names[0])).shape[1]
+        return collate(features, positions, self.videos.labels_VC[own_B], own_B, dim)
+
+    def _positions(self, n: int, jitter: np.random.Generator) -> IntT | None:
+        """Which of the n snippets of a video its bins show; None: all, as they are."""
         T = bins_of(n, self.config, training=True)
         # The published grid jitters even where T = n; a native video is seen as it is.
         if n == T and self.config.resample == "native":
-            return features_TD, np.arange(n)
-        positions_T = jittered_positions(n, T, jitter)
-        return features_TD[positions_T], positions_T
+            return None
+        return jittered_positions(n, T, jitter)

@@ -31,6 +31,8 @@ from wtal.losses import denoised
 from wtal.losses.dcc import Contrasted, Relations, contrast, relate
 from wtal.memory import RegionBank, Slots
 from wtal.model import Output, Projection
+from wtal.part import Part
+from wtal.peers import ALONE, Peers
 from wtal.pseudo_labels import (
     PseudoLabelConfig,
     activations,
@@ -153,8 +155,15 @@ class Layout(NamedTuple):
     weight_E: Tensor  # P S, or its background counterpart
 
 
+class Written(NamedTuple):
+    """What a step writes into the bank: the regions of the batch, whichever process saw them."""
+
+    index_S: Tensor  # slots of the bank
+    regions: Regions
+
+
 class Contrast(NamedTuple):
-    """What one step adds to the loss."""
+    """What one step adds to the loss; of several processes, the sums of the parts count."""
 
     loss: Tensor | None  # L_dcc; None before the start, or where no anchor has a positive
     taught: dict[str, Tensor]  # terms of losses/denoised.py by name; empty before the start
@@ -174,6 +183,7 @@ class DenoisedContrast:
         seed: of the run.
         weight_decay: of the projection, as of the network.
         device: where the network computes.
+        peers: the processes that share a batch; all of them hold the same bank.
     """
 
     def __init__(
@@ -188,13 +198,14 @@ class DenoisedContrast:
         seed: int,
         weight_decay: float,
         device: torch.device | str = "cpu",
+        peers: Peers = ALONE,
     ) -> None:
         if config.background == "row" and clusters.scope == "class":
             raise WtalError(
                 "dcc.background: row needs clusters that hold background, and those of "
                 "cluster.scope: class hold one action each; use dataset, video or batch."
             )
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.peers = config, seed, peers
         self.steps, self.steps_per_epoch = steps, steps_per_epoch
         self.labels_VC = (labels_VC > 0).to(device)
         layers = 2 if config.projection == "mlp" else 1
@@ -208,7 +219,7 @@ class DenoisedContrast:
         )
         slots = Slots.of(labels_VC, background_per_class=config.background == "class")
         self.bank = RegionBank(slots, config.regions, d, device)
-        self.clusters = SnippetClusters(clusters, self.labels_VC, seed)
+        self.clusters = SnippetClusters(clusters, self.labels_VC, seed, peers)
         self.beta = Beta(config.beta)
         several = ((labels_VC > 0).sum(1) > 1).float().mean().item()
         automatic = config.teach_classes == "auto"
@@ -226,6 +237,7 @@ class DenoisedContrast:
         *,
         measure: bool = True,
         known: Known | None = None,
+        part: Part | None = None,
     ) -> Contrast:
         """The term of a batch; the bank and the clusters are brought up to date with it.
 
@@ -235,6 +247,7 @@ class DenoisedContrast:
             step: steps done before this one.
             measure: whether to take the figures that tell how it goes.
             known: what corrections say of the batch: certain, in place of pseudo-labels.
+            part: where these videos stand in the batch of several processes; None: they are it.
         """
         figures: dict[str, float] = {}
         if self.started is None and self._may_start(step):
@@ -243,19 +256,37 @@ class DenoisedContrast:
         if active and self._clusters_last() and self.clusters.due(step, self.steps_per_epoch):
             figures |= self.clusters.round(step)
         with torch.set_grad_enabled(active):
-            snippets = self.snippets(output, batch, step, known)
+            snippets = self.snippets(output, batch, step, known, part)
             index_S, regions = self.regions(snippets, batch.videos_B)
-        self.bank.update(index_S, *regions, step, self.config.bank_momentum)
+            written = self._written(index_S, regions, part)
+        self.bank.update(written.index_S, *written.regions, step, self.config.bank_momentum)
         if not active:
             return Contrast(None, {}, {})
-        found, possible = self.contrast(index_S, regions)
-        counted = int(found.counted_A.sum())
+        found, possible = self.contrast(index_S, regions, written)
+        own = int(found.counted_A.sum())
+        sums = self.peers.totals({"counted": own, "possible": possible})
+        share = own / max(sums["counted"], 1)
         if measure:
             figures |= self.health(snippets, step)
-            figures["positive_mass"] = found.positive_mass
-            figures["valid_anchors"] = counted / max(possible, 1)
+            mass = self.peers.totals({"own": share * found.positive_mass if own else 0.0})["own"]
+            figures["positive_mass"] = mass if sums["counted"] else math.nan
+            figures["valid_anchors"] = sums["counted"] / max(sums["possible"], 1)
         taught = self._taught(snippets, output, batch)
-        return Contrast(found.loss if counted else None, taught, figures)
+        if not sums["counted"]:
+            return Contrast(None, taught, figures)
+        # Without anchors of its own a process still takes part in the backward pass.
+        nothing = 0 * (regions.vectors_SMd.sum() + written.regions.vectors_SMd.sum())
+        loss = share * found.loss if own else nothing
+        return Contrast(loss, taught, figures)
+
+    def _written(self, index_S: Tensor, regions: Regions, part: Part | None) -> Written:
+        """The slots and regions of the whole batch, from those of this process."""
+        if part is None or self.peers.size == 1:
+            return Written(index_S, regions)
+        every_S = self.bank.of_videos(torch.from_numpy(part.videos_B))
+        gather = self.peers.gather
+        keys = self.peers.gather_with_gradient if self.config.key_gradient else gather
+        return Written(every_S, Regions(keys(regions.vectors_SMd), gather(regions.valid_SM)))
 
     def _may_start(self, step: int) -> bool:
         """After the warm-up, once the bank is full enough; without a warm-up at once."""
@@ -267,7 +298,12 @@ class DenoisedContrast:
         return self.config.denoise in ("cluster", "shuffled") and self.clusters.config.lasts
 
     def snippets(
-        self, output: Output, batch: Batch, step: int, known: Known | None = None
+        self,
+        output: Output,
+        batch: Batch,
+        step: int,
+        known: Known | None = None,
+        part: Part | None = None,
     ) -> Snippets:
         """Pseudo-labels, projected features and confidence of a batch (D1 to D4)."""
         mask_BT = batch.mask_BT
@@ -292,32 +328,48 @@ class DenoisedContrast:
             else:
                 projected = self.clusters.config.features == "projected"
                 clustered_Nd = F.normalize((x_Nd if projected else h_NE).detach(), dim=1)
-            confidence_NC = self._confidence(clustered_Nd, labels_NC, lengths_B, batch, step)
+            confidence_NC = self._confidence(clustered_Nd, labels_NC, lengths_B, batch, step, part)
             if known is not None:
                 confidence_NC = known.certain(confidence_NC)
             if self._clusters_last():
-                self._remember(clustered_Nd, labels_NC, lengths_B, batch)
+                self._remember(clustered_Nd, labels_NC, lengths_B, batch, part)
         tagged_NC = self.labels_VC[batch.videos_B][video_N]
         return Snippets(x_Nd, labels_NC, confidence_NC, tagged_NC, lengths_B)
 
     def _confidence(
-        self, clustered_Nd: Tensor, labels_NC: Tensor, lengths_B: Tensor, batch: Batch, step: int
+        self,
+        clustered_Nd: Tensor,
+        labels_NC: Tensor,
+        lengths_B: Tensor,
+        batch: Batch,
+        step: int,
+        part: Part | None,
     ) -> Tensor:
-        """S, or what `dcc.denoise` puts in its place."""
+        """S, or what `dcc.denoise` puts in its place; the controls are drawn for all processes."""
         if self.started is None or self.config.denoise == "off":
             return torch.ones_like(labels_NC, dtype=torch.float32)
         draw = torch_generator(self.seed, "controls", step, labels_NC.device)
+        own = slice(None)
+        if part is not None:
+            before, _ = part.snippets
+            own = slice(before, before + len(labels_NC))
         if self.config.denoise == "random":
-            return random_confidence(labels_NC, self.clusters.K, draw)
+            return random_confidence(self.peers.gather(labels_NC), self.clusters.K, draw)[own]
         confidence_NC = self.clusters.confidence(
             clustered_Nd, labels_NC, lengths_B, batch.videos_B, step
         )
         if self.config.denoise == "shuffled":
-            return shuffled(confidence_NC, labels_NC, draw)
+            every_NC = self.peers.gather(confidence_NC)
+            return shuffled(every_NC, self.peers.gather(labels_NC), draw)[own]
         return confidence_NC
 
     def _remember(
-        self, clustered_Nd: Tensor, labels_NC: Tensor, lengths_B: Tensor, batch: Batch
+        self,
+        clustered_Nd: Tensor,
+        labels_NC: Tensor,
+        lengths_B: Tensor,
+        batch: Batch,
+        part: Part | None,
     ) -> None:
         """Leave the distinct snippets of every video for the next round."""
         position_N = batch.positions_BT[batch.mask_BT]
@@ -327,6 +379,8 @@ class DenoisedContrast:
             new = torch.ones_like(position, dtype=torch.bool)
             new[1:] = position[1:] != position[:-1]
             self.clusters.remember(video, features[new], labels[new])
+        if part is not None:
+            self.clusters.leave(part.others(), clustered_Nd.shape[1])
 
     def regions(self, snippets: Snippets, videos_B: Tensor) -> tuple[Tensor, Regions]:
         """Bank slots of these videos and their region vectors (D5 to D7)."""
@@ -365,8 +419,10 @@ class DenoisedContrast:
         )[place]
         return torch.where(slots.background_S[entries.slot_E], background_E, action_E)
 
-    def contrast(self, index_S: Tensor, regions: Regions) -> tuple[Contrasted, int]:
-        """L_dcc of the batch's action regions against their keys (D9 to D11).
+    def contrast(
+        self, index_S: Tensor, regions: Regions, written: Written
+    ) -> tuple[Contrasted, int]:
+        """L_dcc of this process's action regions against their keys (D9 to D11).
 
         Returns:
             The loss, and how many action regions there are, empty ones included.
@@ -375,10 +431,10 @@ class DenoisedContrast:
         slots = bank.slots.select(index_S)
         is_anchor_SM = regions.valid_SM & ~slots.background_S.unsqueeze(1)
         place_A = is_anchor_SM.view(-1).nonzero()[:, 0]
-        positive_AR, negative_AR = self._pairs(index_S, slots, place_A)
+        positive_AR, negative_AR = self._pairs(index_S, slots, place_A, written.index_S)
         keys_SMd = bank.vectors_SMd
         if config.key_gradient:
-            keys_SMd = keys_SMd.index_copy(0, index_S, regions.vectors_SMd)
+            keys_SMd = keys_SMd.index_copy(0, written.index_S, written.regions.vectors_SMd)
         found = contrast(
             regions.vectors_SMd.flatten(0, 1)[place_A],
             keys_SMd.flatten(0, 1),
@@ -390,8 +446,13 @@ class DenoisedContrast:
         )
         return found, int((~slots.background_S).sum()) * M
 
-    def _pairs(self, index_S: Tensor, slots: Slots, place_A: Tensor) -> tuple[Tensor, Tensor]:
-        """Positives and negatives of each anchor among the regions of the bank, (A, S M) bool."""
+    def _pairs(
+        self, index_S: Tensor, slots: Slots, place_A: Tensor, written_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Positives and negatives of each anchor among the regions of the bank, (A, S M) bool.
+
+        `written_S` are the slots of the whole batch; None: they are `index_S`.
+        """
         config, bank, M = self.config, self.bank, self.config.regions
         relations = relate(
             slots,
@@ -402,7 +463,8 @@ class DenoisedContrast:
         )
         used_S = bank.newest(config.bank_cap)
         if config.contrast == "batch":
-            used_S = torch.zeros_like(used_S).index_fill_(0, index_S, True)
+            of_batch_S = index_S if written_S is None else written_S
+            used_S = torch.zeros_like(used_S).index_fill_(0, of_batch_S, True)
         used_R = (used_S.unsqueeze(1) & bank.valid_SM).view(-1)
         if config.contrast == "video":
             same_AS = slots.video_S.unsqueeze(1) == bank.slots.video_S
@@ -443,13 +505,15 @@ class DenoisedContrast:
         parameters = list(self.projection.parameters())
         of_dcc, *of_projection = torch.autograd.grad(term.loss, [own, *parameters])
         base_norm = torch.stack([part.float().norm() for part in of_base]).norm().item()
-        dcc_norm = of_dcc.float().norm().item()
+        base_norm = self.peers.norm(base_norm)
+        dcc_norm = self.peers.norm(of_dcc.float().norm().item())
         first = self.started or 0
         progress = (step - first) / max(self.steps - 1 - first, 1)
         beta = self.beta(progress, base_norm, dcc_norm)
         torch.autograd.backward([base_loss, own], [None, beta * of_dcc])
         for parameter, gradient in zip(parameters, of_projection, strict=True):
             parameter.grad = beta * gradient
+        self.peers.add_gradients(parameters)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -463,11 +527,14 @@ class DenoisedContrast:
         taught: dict[str, Tensor] = {}
         if self.teach["dcc_classes"]:
             supp_NC = output.cas_supp_BTC[batch.mask_BT]
-            taught["dcc_classes"] = denoised.classes(supp_NC, action_NC)
+            taught["dcc_classes"] = denoised.classes(supp_NC, action_NC, self.peers.total)
         if self.teach["dcc_attention"]:
             background_NC = background_weights(labels_NC, confidence_NC, tagged_NC, "union")
             taught["dcc_attention"] = denoised.attention(
-                output.attention_BT[batch.mask_BT], action_NC.amax(1), background_NC[:, -1]
+                output.attention_BT[batch.mask_BT],
+                action_NC.amax(1),
+                background_NC[:, -1],
+                self.peers.total,
             )
         return taught
 
@@ -481,12 +548,12 @@ class DenoisedContrast:
             on_NC = snippets.labels_NC[:, :-1]
             off_NC = snippets.tagged_NC & ~on_NC
             confidence_NC = snippets.confidence_NC[:, :-1]
-            unit_Nd = F.normalize(snippets.x_Nd, dim=1)
+            mean = self.peers.mean
             return {
-                "pseudo_share": on_NC.any(1).float().mean().item(),
-                "confidence_on": _mean(confidence_NC[on_NC]),
-                "confidence_off": _mean(confidence_NC[off_NC]),
-                "feature_variance": unit_Nd.var(0, correction=0).sum().item(),
+                "pseudo_share": mean(on_NC.any(1).float()),
+                "confidence_on": mean(confidence_NC[on_NC]),
+                "confidence_off": mean(confidence_NC[off_NC]),
+                "feature_variance": self.peers.variance(F.normalize(snippets.x_Nd, dim=1)),
                 "bank_coverage": self.bank.coverage(),
                 "bank_age": self.bank.age(step),
             }
@@ -502,6 +569,17 @@ class DenoisedContrast:
         beta = [self.beta.base_norm, self.beta.dcc_norm]
         return tensors, {"started": self.started, "beta": beta, "clusters": cluster_facts}
 
+    def shared(self) -> dict[str, list[Tensor]]:
+        """What several processes hold alike, by name."""
+        facts = [self.started or 0, self.beta.base_norm, self.beta.dcc_norm]
+        projection = self.projection.state_dict().values()
+        moments = optimizer_tensors(self.projection, self.optimizer).values()
+        return {
+            "projection": [torch.tensor(facts, dtype=torch.float64), *projection, *moments],
+            "memory bank": list(self.bank.state().values()),
+            "clustering": self.clusters.shared(),
+        }
+
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put a saved state back, on the device of this one."""
 
@@ -515,8 +593,3 @@ class DenoisedContrast:
         self.clusters.load(part("clusters"), facts["clusters"])
         self.started = facts["started"]
         self.beta.base_norm, self.beta.dcc_norm = facts["beta"]
-
-
-def _mean(values: Tensor) -> float:
-    """0 where there is none."""
-    return values.mean().item() if len(values) else 0.0

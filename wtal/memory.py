@@ -67,7 +67,7 @@ class RegionBank:
     def of_videos(self, videos_B: Tensor) -> Tensor:
         """Indices of the slots of these videos, video by video."""
         pieces = [torch.arange(self._first[v], self._first[v + 1]) for v in videos_B.tolist()]
-        return torch.cat(pieces).to(self.written_S.device)
+        return torch.cat([torch.arange(0), *pieces]).to(self.written_S.device)
 
     def update(
         self, index_A: Tensor, vectors_AMd: Tensor, valid_AM: Tensor, step: int, momentum: float = 0

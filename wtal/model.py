@@ -151,7 +151,11 @@ class BaSNet(nn.Module):
         self.classifier = Linear(E, n_classes + 1, generator, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, mask_BT: Tensor, generator: torch.Generator | None = None
+        self,
+        x_BTD: Tensor,
+        mask_BT: Tensor,
+        generator: torch.Generator | None = None,
+        rows: tuple[int, int] | None = None,
     ) -> Output:
         """Attention and both class activation sequences.
 
@@ -159,6 +163,7 @@ class BaSNet(nn.Module):
             x_BTD: features; values at padding are ignored.
             mask_BT: True at valid snippets, a prefix of each row with at least one.
             generator: source of dropout; needed in training mode only.
+            rows: of a batch that several processes share: packed rows before these, and in all.
         """
         packing = Packing.of(mask_BT)
         gaps = packing.gaps(x_BTD.device)
@@ -166,8 +171,8 @@ class BaSNet(nn.Module):
         w_N = self.attention(x_ND)
         base_NE, supp_NE = shared_conv(x_ND, w_N, self.conv1.weight_3DE, self.conv1.bias_E, gaps)
         base_NE, supp_NE = self._embed(base_NE, gaps), self._embed(supp_NE, gaps)
-        cas_base_NC = self._classify(base_NE, generator)
-        cas_supp_NC = self._classify(supp_NE, generator)
+        cas_base_NC = self._classify(base_NE, generator, rows)
+        cas_supp_NC = self._classify(supp_NE, generator, rows)
         return Output(
             packing.unpack(w_N.unsqueeze(1)).squeeze(2),
             packing.unpack(cas_base_NC),
@@ -183,7 +188,7 @@ class BaSNet(nn.Module):
         x_ND = packing.pack(x_BTD)
         w_N = self.attention(x_ND)
         supp_NE = conv(w_N.unsqueeze(1) * x_ND, self.conv1.weight_3DE, self.conv1.bias_E, gaps)
-        cas_NC = self._classify(self._embed(supp_NE, gaps), None)
+        cas_NC = self._classify(self._embed(supp_NE, gaps))
         return packing.unpack(w_N.unsqueeze(1)).squeeze(2), packing.unpack(cas_NC)
 
     def attention(self, x_ND: Tensor) -> Tensor:
@@ -201,12 +206,17 @@ class BaSNet(nn.Module):
             second_NE = self.conv2(first_NE)  # what the zero rows become is never read
         return F.leaky_relu(second_NE, inplace=True)
 
-    def _classify(self, h_NE: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _classify(
+        self,
+        h_NE: Tensor,
+        generator: torch.Generator | None = None,
+        rows: tuple[int, int] | None = None,
+    ) -> Tensor:
         """Embedding H -> (N, C+1) logits."""
         factor = 1.0
         if self.training:
             if generator is None:
                 raise ValueError("BaSNet.forward needs a generator in training mode, for dropout.")
-            h_NE, factor = dropout(h_NE, self.dropout, generator)
+            h_NE, factor = dropout(h_NE, self.dropout, generator, rows)
         logits_NC: Tensor = self.classifier(h_NE)
         return logits_NC * factor

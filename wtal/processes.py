@@ -1,10 +1,10 @@
-"""The processes that torchrun starts: who this one is, and the device that is its own."""
+"""The processes that torchrun starts: who this one is, the device that is its own, how all end."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -14,6 +14,8 @@ from wtal.errors import WtalError
 
 # Others wait while the first one decodes videos.
 _PATIENCE = timedelta(hours=24)
+
+_FAULTS = "wtal/faults"  # counted in the store where the processes met
 
 
 def started_by_torchrun() -> bool:
@@ -30,13 +32,17 @@ def leads() -> bool:
 def group(device: torch.device) -> Iterator[torch.device]:
     """Be one of the group within the block, if torchrun started several; yields the own device.
 
+    If one fails, all end: it leaves, which breaks the connections that the others wait at. Only the
+    first one that failed passes on its error, the others end with exit code 1 and no word.
+
     Args:
         device: as the user asked; of several GPUs each process takes one.
 
     Raises:
-        WtalError: torchrun did not say where the others are, or there are too few GPUs.
+        WtalError: torchrun did not say where the others are, there are too few GPUs, or another
+            process was killed.
     """
-    if not started_by_torchrun():
+    if not started_by_torchrun() or distributed.is_initialized():
         yield device
         return
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
@@ -51,8 +57,41 @@ def group(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_PATIENCE)
+    store, rank, size = next(distributed.rendezvous("env://", timeout=_PATIENCE))
     try:
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
+        )
         yield device
+    except BaseException as error:
+        _end_all(error, store)
+        raise
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _end_all(error: BaseException, store: distributed.Store) -> None:
+    """Tell the others, or end in silence where another failed before.
+
+    Raises:
+        SystemExit: another process has said what went wrong.
+        WtalError: another process is gone without having said it.
+    """
+    first = True
+    with suppress(RuntimeError):  # the store may be gone with the process that kept it
+        first = store.add(_FAULTS, 1) == 1
+    if not first:
+        raise SystemExit(1) from error
+    if isinstance(error, RuntimeError) and _is_broken(error):
+        raise WtalError(
+            "Another process of this run was killed or lost its connection, so this one ended, "
+            "too. The last checkpoint is untouched; start all of them again with --resume."
+        ) from error
+
+
+def _is_broken(error: RuntimeError) -> bool:
+    """Whether a message to or from another process failed."""
+    words = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")
+    text = str(error)
+    return isinstance(error, distributed.DistError) or any(word in text for word in words)

@@ -10,6 +10,7 @@ open is an option here, its default and the evidence in docs/decisions/0007.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 from wtal.errors import WtalError
+from wtal.peers import ALONE
+
+Total = Callable[[Tensor], Tensor]  # the sum over all processes
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,8 @@ def pseudo_labels(
     """
     B = len(labels_BC)
     if config.threshold == "quantile":
-        level_BC = torch.stack(
-            [cas_NC[video_N == b].quantile(config.quantile, 0) for b in range(B)]
-        )
+        levels = [cas_NC[video_N == b].quantile(config.quantile, 0) for b in range(B)]
+        level_BC = torch.stack(levels) if levels else cas_NC[:0]
     else:
         level_BC = _mean(cas_NC, video_N, B)
         if config.above_mean:
@@ -104,7 +107,11 @@ class ClusterShares:
 
 
 def cluster_shares(
-    labels_NC: Tensor, cluster_N: Tensor, K: int, counted_NC: Tensor | None = None
+    labels_NC: Tensor,
+    cluster_N: Tensor,
+    K: int,
+    counted_NC: Tensor | None = None,
+    total: Total = ALONE.total,
 ) -> ClusterShares:
     """Shares pi of every cluster and class (D3').
 
@@ -113,6 +120,7 @@ def cluster_shares(
         cluster_N: int64 cluster of each snippet.
         K: number of clusters; empty ones take the share over all.
         counted_NC: bool, which snippets count for which class; None: all.
+        total: where several processes hold snippets.
     """
     weight_NC = torch.ones_like(labels_NC) if counted_NC is None else counted_NC
     shape = K, labels_NC.shape[1]
@@ -120,6 +128,7 @@ def cluster_shares(
         0, cluster_N, weight_NC.float()
     )
     ones_KC = torch.zeros_like(count_KC).index_add_(0, cluster_N, (labels_NC & weight_NC).float())
+    count_KC, ones_KC = total(torch.stack([count_KC, ones_KC]))
     overall_C = ones_KC.sum(0) / count_KC.sum(0).clamp(min=1)
     share_KC = torch.where(count_KC > 0, ones_KC / count_KC.clamp(min=1), overall_C)
     return ClusterShares(share_KC, count_KC, overall_C)
@@ -158,7 +167,7 @@ def confidence(
     return torch.where(small_NC, overall_NC, agree_NC)
 
 
-def purity(labels_NC: Tensor, cluster_N: Tensor, K: int) -> float:
+def purity(labels_NC: Tensor, cluster_N: Tensor, K: int, total: Total = ALONE.total) -> float:
     """Share of snippets that carry the commonest pseudo-label of their cluster, in [0, 1].
 
     A snippet counts for each of its action labels, or for the background if it has none.
@@ -166,7 +175,8 @@ def purity(labels_NC: Tensor, cluster_N: Tensor, K: int) -> float:
     actions_NC = labels_NC[:, :-1]
     kinds_NC = torch.cat([actions_NC, ~actions_NC.any(1, keepdim=True)], dim=1).float()
     count_KC = kinds_NC.new_zeros(K, kinds_NC.shape[1]).index_add_(0, cluster_N, kinds_NC)
-    return (count_KC.amax(1).sum() / kinds_NC.sum().clamp(min=1)).item()
+    count_KC = total(count_KC)
+    return (count_KC.amax(1).sum() / count_KC.sum().clamp(min=1)).item()
 
 
 def random_confidence(labels_NC: Tensor, K: int, generator: torch.Generator) -> Tensor:

@@ -144,7 +144,7 @@ def pool(
     )
     valid_SM = torch.bincount(cell_U, minlength=S * M) > 0
     vectors_SMd = total_SMd / size_SM.unsqueeze(1)
-    return Regions(vectors_SMd.view(S, M, -1), valid_SM.view(S, M))
+    return Regions(vectors_SMd.view(S, M, x_Nd.shape[1]), valid_SM.view(S, M))
 
 
 def fill_empty(regions: Regions, how: str) -> Regions:

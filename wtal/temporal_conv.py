@@ -69,7 +69,7 @@ class Packing:
             torch.arange(start, start + n)
             for start, n in zip(self.starts(), self.lengths, strict=True)
         ]
-        return torch.cat(pieces).to(device)
+        return torch.cat([torch.arange(0), *pieces]).to(device)
 
     def pack(self, padded_BTD: Tensor) -> Tensor:
         """(B, T, D) -> (N, D)."""
@@ -80,6 +80,8 @@ class Packing:
 
     def unpack(self, rows_ND: Tensor) -> Tensor:
         """(N, D) -> (B, T, D), zero at padding."""
+        if not self.lengths:  # the part of a process without a video
+            return rows_ND[:0].reshape(0, self.padded, *rows_ND.shape[1:])
         pieces = [
             torch.nn.functional.pad(
                 rows_ND[start : start + n], (0, 0) * (rows_ND.dim() - 1) + (0, self.padded - n)

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from wtal.alike import check_alike
 from wtal.checkpoint import (
     MODEL_FILE,
     STATE_FILE,
@@ -50,6 +52,8 @@ from wtal.localize import Localizer
 from wtal.losses import Criterion
 from wtal.model import BaSNet
 from wtal.notices import before_training
+from wtal.part import Part
+from wtal.peers import ALONE, Peers
 from wtal.schedule import learning_rate, numpy_generator, torch_generator
 from wtal.validation import check_supervision, measure, split
 from wtal_features import FeatureStore
@@ -92,6 +96,9 @@ def train(
 ) -> TrainResult:
     """Train one network into a run folder.
 
+    Where a group of processes is running (`wtal.processes.group`), all of them call this and share
+    every batch; the first one writes and speaks.
+
     Args:
         config: everything that decides the run.
         store: features.
@@ -110,16 +117,16 @@ def train(
     labels, corrected = merge(labels, corrections, names)
     config = resolved(config, store.dim, len(names))
     check_supervision(config.validation, labels.annotations)
+    peers = Peers.running(device)
+    quiet = quiet or not peers.leads
     refuse_store(out, store)
-    _check_folder(out, config, resume)
     context = open_context(config.features, device)
     if context is not None:
         context.check(store)
-    if resume and not (out / STATE_FILE).exists():
-        notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
-    out.mkdir(parents=True, exist_ok=True)
-    with lock(out), ExitStack() as held:
-        sweep(out, (out / STATE_FILE).parent)
+    continued = peers.of_first(lambda: _open_folder(out, config, resume, notify))
+    with lock(out) if peers.leads else nullcontext(), ExitStack() as held:
+        if peers.leads:
+            sweep(out, (out / STATE_FILE).parent)
         videos, faults = open_training_videos(
             store,
             labels.tags,
@@ -127,46 +134,65 @@ def train(
             config.data,
             lambda each: list(tqdm(each, "reading", unit="video", disable=quiet or None)),
             context,
+            peers,
         )
-        _write_json(out / "skipped.json", faults, keep_empty=False)
         past = past_the_end(corrected, store, videos)
         for text in [*before_training(labels, names, videos.names), *past]:
             notify(text)
         split(videos, config.validation, numpy_generator(config.train.seed, "split"))
-        continued = resume and (out / STATE_FILE).exists()
         if continued:
             _check_inputs(out, identity(videos, store.dim, context, corrected))
         # Not before: until here nothing is lost where a signal stops at once.
         interrupt = held.enter_context(Interrupt())
+        inputs: dict[str, Any] = {
+            "features": str(store.root),
+            "labels": labels.source,
+            "subset": subset,
+            "videos": len(videos.names),
+            "classes": list(videos.classes),
+            "feature_dim": store.dim,
+        }
         if context is not None:
-            context.save(out)
-        if corrections is not None:
-            write_corrections(out / CORRECTIONS_FILE, corrections)
-        # Also where a run goes on: it may have been given more steps.
-        with atomic_write(out / "config.yaml") as handle:
-            handle.write(dump_config(_with_own_files(config)).encode())
-        if not continued:
-            inputs: dict[str, Any] = {
-                "features": str(store.root),
-                "labels": labels.source,
-                "subset": subset,
-                "videos": len(videos.names),
-                "classes": list(videos.classes),
-                "feature_dim": store.dim,
-            }
-            if context is not None:
-                file = config.features.context_file
-                inputs["context"] = {"file": file, "sha256": context.sha256}
-            if corrected is not None:
-                inputs["corrections"] = corrected.about()
-            _write_json(out / "environment.json", describe(inputs, config.train.seed, device))
+            file = config.features.context_file
+            inputs["context"] = {"file": file, "sha256": context.sha256}
+        if corrected is not None:
+            inputs["corrections"] = corrected.about()
+        if peers.leads:
+            _write_json(out / "skipped.json", faults, keep_empty=False)
+            _write_given(out, config, context, corrections)
+            if not continued:
+                _write_json(out / "environment.json", describe(inputs, config.train.seed, device))
         return fit(
             *(config, store, videos, labels, out, faults, device, interrupt, quiet, context),
             corrections=corrected,
+            peers=peers,
         )
 
 
-def fit(
+def _open_folder(out: Path, config: Config, resume: bool, notify: Callable[[str], None]) -> bool:
+    """Make the run folder, or look at the one that is there; whether a run goes on in it."""
+    _check_folder(out, config, resume)
+    continued = resume and (out / STATE_FILE).exists()
+    if resume and not continued:
+        notify(f"{out} holds no checkpoint to resume from: the run starts anew.")
+    out.mkdir(parents=True, exist_ok=True)
+    return continued
+
+
+def _write_given(
+    out: Path, config: Config, context: Context | None, corrections: Corrections | None
+) -> None:
+    """Copies of what the run was given, so that it needs no other file."""
+    if context is not None:
+        context.save(out)
+    if corrections is not None:
+        write_corrections(out / CORRECTIONS_FILE, corrections)
+    # Also where a run goes on: it may have been given more steps.
+    with atomic_write(out / "config.yaml") as handle:
+        handle.write(dump_config(_with_own_files(config)).encode())
+
+
+def fit(  # noqa: PLR0915 (a run from its first step to its last, in one piece)
     config: Config,
     store: FeatureStore,
     videos: TrainingVideos,
@@ -179,21 +205,20 @@ def fit(
     context: Context | None = None,
     *,
     corrections: Corrections | None = None,
+    peers: Peers = ALONE,
 ) -> TrainResult:
     """The steps of one run, from its last checkpoint on; `videos` are in context already."""
     seed = config.train.seed
     training, held_out = split(videos, config.validation, numpy_generator(seed, "split"))
-    dim = store.dim if context is None else context.dim
-    network = BaSNet(dim, len(videos.classes), config.model, torch_generator(seed, "weights")).to(
-        device
-    )
+    dim, draw = store.dim if context is None else context.dim, torch_generator(seed, "weights")
+    network = BaSNet(dim, len(videos.classes), config.model, draw).to(device)
     optimizer = torch.optim.Adam(
         network.parameters(), weight_decay=config.train.weight_decay, fused=True
     )
     criterion = Criterion(config.loss, config.compat, len(videos.classes))
     denoised = config.dcc.contrast != "none" and config.dcc.teach_attention > 0
     weights = config.corrections.weights(denoised=denoised)
-    supervision = supervise(corrections, weights, store, training, device)
+    supervision = supervise(corrections, weights, store, training, device, peers)
     sampler = Sampler(
         training,
         config.data,
@@ -204,20 +229,24 @@ def fit(
     )
     steps = config.train.total_steps(len(videos.names))
     peak = config.train.peak_rate(network.hidden_dim)
-    contrast = _contrast(config, network, training, sampler, steps, device)
+    contrast = _contrast(config, network, training, sampler, steps, device, peers)
     done, facts = _restore(out, network, optimizer, contrast)
-    facts = {**facts, "inputs": identity(videos, store.dim, context, corrections)}
+    inputs = identity(videos, store.dim, context, corrections)
+    facts = {**facts, "inputs": inputs}
+    given = {**inputs, "config": dump_config(_with_own_files(config))}
+    check_alike(peers, network, optimizer, contrast, done, given)
     figures: dict[str, float] = {}
-    with _metrics(out, done) as write_line, _progress(steps, done, quiet) as bar:
-        while done < steps and not interrupt.requested:
-            started = time.perf_counter()
+    stop = peers.any(interrupt.requested)
+    with _metrics(out, done, peers) as write_line, _progress(steps, done, quiet) as bar:
+        while done < steps and not stop:
+            started, part = time.perf_counter(), sampler.part(done, peers)
             logged = (done + 1) % config.train.log_every == 0 or done + 1 == steps
             rate = learning_rate(config.train, peak, done, steps)
             terms = train_step(
                 network,
                 criterion,
                 optimizer,
-                sampler.batch(done).to(torch.device(device)),
+                sampler.batch(done, part).to(torch.device(device)),
                 lr=rate,
                 generator=torch_generator(seed, "dropout", done, device),
                 precision=config.train.precision,
@@ -225,29 +254,30 @@ def fit(
                 contrast=contrast,
                 measure_contrast=logged,
                 supervision=supervision,
+                part=part,
             )
             done += 1
+            stop = peers.any(interrupt.requested)
             bar.update()
             if _costs_too_much(terms) and not quiet:
                 bar.write(_over_budget(terms["cluster_share"]), file=sys.stderr)
             last = done == steps
             measured: dict[str, float] = {}
-            if len(held_out.names) and (done % config.validation.every == 0 or last):
-                localizer = _localizer(network, videos.classes, config)
-                measured = measure(
-                    localizer, store, held_out, config.validation, labels.annotations
-                )
+            if peers.leads and (done % config.validation.every == 0 or last):
+                measured = _measured(config, network, store, held_out, labels)
                 facts = _keep_best(out, network, videos.classes, config, facts, measured, done)
             if measured or logged or "cluster_seconds" in terms:
                 figures = {**terms, **measured, "lr": rate}
                 seconds = time.perf_counter() - started
                 write_line({"step": done, **figures, "seconds": round(seconds, 4)})
                 bar.set_postfix(loss=f"{terms['loss']:.4f}")
-            if done % config.train.checkpoint_every == 0 or last or interrupt.requested:
-                _save(out, network, optimizer, contrast, videos.classes, config, facts, done)
-    return TrainResult(
-        out, done, videos.classes, figures or _last_figures(out), skipped, done < steps
-    )
+            saved = done % config.train.checkpoint_every == 0 or last or stop
+            if saved or done % sampler.steps_per_epoch == 0:
+                check_alike(peers, network, optimizer, contrast, done)
+            if saved:
+                _save(out, network, optimizer, contrast, videos.classes, config, facts, done, peers)
+    figures = peers.of_first(lambda: figures or _last_figures(out))
+    return TrainResult(out, done, videos.classes, figures, skipped, done < steps)
 
 
 def _contrast(
@@ -257,6 +287,7 @@ def _contrast(
     sampler: Sampler,
     steps: int,
     device: torch.device | str,
+    peers: Peers,
 ) -> DenoisedContrast | None:
     """What DCC adds to a training, or None for BaS-Net."""
     if config.dcc.contrast == "none":
@@ -274,6 +305,7 @@ def _contrast(
         seed=config.train.seed,
         weight_decay=config.train.weight_decay,
         device=device,
+        peers=peers,
     )
 
 
@@ -290,8 +322,12 @@ def train_step(
     contrast: DenoisedContrast | None = None,
     measure_contrast: bool = True,
     supervision: Supervision | None = None,
+    part: Part | None = None,
 ) -> dict[str, float]:
     """One forward, backward and update.
+
+    Of several processes each computes the part of its own videos in every sum over the batch; the
+    parts and their gradients are added up, so that the step is that of the whole batch.
 
     Args:
         network: in any mode; it is put into training mode.
@@ -305,6 +341,7 @@ def train_step(
         contrast: what DCC adds; None: nothing.
         measure_contrast: whether its figures are wanted.
         supervision: what corrections add; None: nothing.
+        part: where these videos stand in the batch of several processes; None: they are it.
 
     Returns:
         `loss` (the weighted sum of the terms of BaS-Net), each term, those of corrections
@@ -316,12 +353,13 @@ def train_step(
     network.train()
     bf16 = precision == "bf16"
     kind = batch.features_BTD.device.type
+    peers, rows, share = (ALONE, None, 1.0) if part is None else (part.peers, part.rows, part.share)
     with torch.autocast(kind, torch.bfloat16) if bf16 else nullcontext():
-        output = network(batch.features_BTD, batch.mask_BT, generator)
-    output = type(output)(*(part.float() for part in output[:3]), *output[3:])
-    terms = criterion(output, batch)
+        output = network(batch.features_BTD, batch.mask_BT, generator, rows)
+    output = type(output)(*(each.float() for each in output[:3]), *output[3:])
+    terms = {name: share * value for name, value in criterion(output, batch).items()}
     loss = criterion.total(terms)
-    values = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
+    values = _summed(peers, {"loss": loss, **terms})
     _refuse_non_finite(values, step)
     known, corrected = None, {}
     if supervision is not None:
@@ -330,10 +368,10 @@ def train_step(
         loss = loss + supervision.weighted(corrected)
     term = Contrast(None, {}, {})
     if contrast is not None:
-        term = contrast(output, batch, step, measure=measure_contrast, known=known)
+        term = contrast(output, batch, step, measure=measure_contrast, known=known, part=part)
         loss = loss + contrast.weighted(term.taught)
     added = {**({} if term.loss is None else {"dcc": term.loss}), **term.taught, **corrected}
-    values |= {name: value.item() for name, value in added.items()}
+    values |= _summed(peers, added)
     _refuse_non_finite(values, step)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -342,8 +380,14 @@ def train_step(
         loss.backward()  # type: ignore[no-untyped-call]
     else:
         values |= term.figures | contrast.backward(loss, term, output, step, lr)
+    peers.add_gradients(network.parameters())
     optimizer.step()
     return values
+
+
+def _summed(peers: Peers, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Terms of the whole batch, from the parts of its processes."""
+    return peers.totals({name: value.item() for name, value in terms.items()})
 
 
 def _refuse_non_finite(values: Mapping[str, float], step: int) -> None:
@@ -356,10 +400,21 @@ def _refuse_non_finite(values: Mapping[str, float], step: int) -> None:
         )
 
 
-def _localizer(network: BaSNet, classes: tuple[str, ...], config: Config) -> Localizer:
-    return Localizer(
-        network.eval(), classes, config.localize, config.data, config.compat, config.loss.topk_ratio
+def _measured(
+    config: Config,
+    network: BaSNet,
+    store: FeatureStore,
+    held_out: TrainingVideos,
+    labels: Labels,
+) -> dict[str, float]:
+    """What the network reaches on the held-out videos; nothing where there are none."""
+    if not held_out.names:
+        return {}
+    localizer = Localizer(
+        *(network.eval(), held_out.classes, config.localize, config.data, config.compat),
+        config.loss.topk_ratio,
     )
+    return measure(localizer, store, held_out, config.validation, labels.annotations)
 
 
 def _keep_best(
@@ -372,6 +427,8 @@ def _keep_best(
     step: int,
 ) -> dict[str, Any]:
     """Remember the best held-out figure, and its weights under `validation.keep: best`."""
+    if not measured:
+        return facts
     name, value = next(iter(measured.items()))
     if "best" in facts and value <= facts["best"]:
         return facts
@@ -390,8 +447,11 @@ def _save(
     config: Config,
     facts: dict[str, Any],
     step: int,
+    peers: Peers,
 ) -> None:
     tensors, about = ({}, {}) if contrast is None else contrast.state()
+    if not peers.leads:
+        return
     moments = optimizer_tensors(network, optimizer)
     everything = facts if contrast is None else {**facts, "contrast": about}
     # The weights first: after a kill between the two, the steps since the last state come again
@@ -524,8 +584,11 @@ def _comparable(config: Config, earlier: Config) -> Config:
 
 
 @contextmanager
-def _metrics(out: Path, done: int) -> Iterator[Any]:
+def _metrics(out: Path, done: int, peers: Peers) -> Iterator[Any]:
     """A function that appends a line; lines after the last checkpoint are dropped first."""
+    if not peers.leads:
+        yield lambda values: None
+        return
     path = out / "metrics.jsonl"
     kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
     with atomic_write(path) as handle:
@@ -619,7 +682,7 @@ def run_seeds(
                 break
     finally:  # a seed that fails does not take the finished ones with it
         summary = summarise(seeds, results)
-        if summary["seeds"]:
+        if summary["seeds"] and Peers.running(device).leads:
             _write_json(out / "summary.json", summary)
     return results
 

@@ -1,7 +1,6 @@
 """K-Means against scikit-learn, faiss, brute force and itself, and on data that has no clusters."""
 
 import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.group import run_group
+from tests.wtal.threads import in_threads
 from wtal import kmeans
 from wtal.bench import kmeans as bench
 from wtal.bench.rows import Plan
@@ -24,6 +24,7 @@ from wtal.errors import WtalError
 from wtal.kmeans import faiss_search, lloyd
 from wtal.kmeans.seeding import plus_plus
 from wtal.kmeans.videos import sums_by_index, sums_by_product
+from wtal.peers import Peers
 
 TO_THE_END: dict[str, Any] = {"iters": 300, "tol": 0, "change_tol": 0}
 needs_faiss = pytest.mark.skipif(
@@ -383,44 +384,6 @@ def test_sums_of_parts_add_up_to_the_sums_of_all() -> None:
     assert torch.equal(torch.cat([part.labels_N for part in parts]), whole.labels_N)
 
 
-class Threads:
-    """`Reduce` over threads: the same calls as over processes, in milliseconds."""
-
-    def __init__(self, rank: int, slots: list[Tensor], barrier: threading.Barrier) -> None:
-        self.rank, self.slots, self.barrier = rank, slots, barrier
-
-    def _exchange(self, mine: Tensor) -> list[Tensor]:
-        self.slots[self.rank] = mine
-        self.barrier.wait(20)
-        everyone = list(self.slots)
-        self.barrier.wait(20)
-        return everyone
-
-    def __call__(self, sums: Tensor) -> Tensor:
-        return torch.stack(self._exchange(sums)).sum(0)
-
-    def gather(self, rows_MD: Tensor) -> Tensor:
-        return torch.cat(self._exchange(rows_MD))
-
-
-def in_threads(work: Callable[[int, kmeans.Reduce], Any], size: int) -> list[Any]:
-    """What each rank returned or raised."""
-    barrier, slots, results = threading.Barrier(size), [torch.empty(0)] * size, [None] * size
-
-    def run(rank: int) -> None:
-        try:
-            results[rank] = work(rank, Threads(rank, slots, barrier))
-        except WtalError as error:
-            results[rank] = error  # type: ignore[call-overload]
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 BOUNDS = [0, 700, 700, 2000]  # three processes, one of them without points
 CASES: dict[str, dict[str, Any]] = {
     "from nothing": {"sample_per_centroid": 30},
@@ -438,10 +401,10 @@ def test_several_processes_find_what_one_finds(name: str, weighted: bool) -> Non
     weights_N = torch.arange(2000) % 4 + 0.5 if weighted else None
     one = kmeans.fit(x_Nd, 12, weights=weights_N, **CASES[name])
 
-    def work(rank: int, reduce: kmeans.Reduce) -> kmeans.Result:
-        mine = slice(BOUNDS[rank], BOUNDS[rank + 1])
+    def work(peers: Peers) -> kmeans.Result:
+        mine = slice(BOUNDS[peers.rank], BOUNDS[peers.rank + 1])
         weights = weights_N[mine] if weights_N is not None else None
-        return kmeans.fit(x_Nd[mine], 12, weights=weights, reduce=reduce, **CASES[name])
+        return kmeans.fit(x_Nd[mine], 12, weights=weights, reduce=peers.reduce, **CASES[name])
 
     parts = in_threads(work, 3)
     assert torch.equal(torch.cat([part.labels for part in parts]), one.labels)
@@ -452,12 +415,34 @@ def test_several_processes_find_what_one_finds(name: str, weighted: bool) -> Non
         assert part.changed == one.changed
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_points_may_be_dealt_out_in_any_way(name: str, weighted: bool) -> None:
+    """In turn, to three processes."""
+    x_Nd = blobs(N=2000)[0].repeat(2, 1)  # every point twice: places decide between equals
+    weights_N = torch.arange(4000) % 4 / 1.0 if weighted else None
+    one = kmeans.fit(x_Nd, 12, weights=weights_N, **CASES[name])
+
+    def work(peers: Peers) -> kmeans.Result:
+        mine = torch.arange(peers.rank, 4000, 3)
+        weights = weights_N[mine] if weights_N is not None else None
+        how = {"reduce": peers.reduce, "places": mine, **CASES[name]}
+        return kmeans.fit(x_Nd[mine], 12, weights=weights, **how)
+
+    parts = in_threads(work, 3)
+    for rank, part in enumerate(parts):
+        assert torch.equal(part.labels, one.labels[rank::3])
+        assert torch.equal(part.centroids, parts[0].centroids)
+        torch.testing.assert_close(part.centroids, one.centroids)
+        assert part.changed == one.changed
+
+
 def test_a_fault_of_one_process_stops_all_of_them() -> None:
-    def work(rank: int, reduce: kmeans.Reduce) -> kmeans.Result:
+    def work(peers: Peers) -> kmeans.Result:
         x_Nd = blobs(N=50)[0]
-        if rank == 1:
+        if peers.rank == 1:
             x_Nd[7, 3] = torch.nan
-        return kmeans.fit(x_Nd, 3, reduce=reduce)
+        return kmeans.fit(x_Nd, 3, reduce=peers.reduce)
 
     one, two = in_threads(work, 2)
     assert str(one).startswith("x of another process holds NaN")
@@ -468,6 +453,7 @@ GLOO = """
 import sys, torch
 from tests.group import join, leave
 from tests.group import run_group
+from tests.wtal.threads import in_threads
 from wtal import kmeans
 torch.set_num_threads(1)
 folder, (rank, _) = sys.argv[1], join(*sys.argv[2:])

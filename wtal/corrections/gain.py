@@ -21,6 +21,7 @@ from wtal.corrections.plan import Plan
 from wtal.corrections.simulate import ENOUGH, Span, overlap
 from wtal.inputs import Labels
 from wtal.localize import Localizer, VideoDetections
+from wtal.peers import Peers
 from wtal.readings import count_readings
 from wtal.validation import evaluate_on
 from wtal_eval import Annotations, read_annotations
@@ -81,9 +82,11 @@ def measure_gain(
     """
     from wtal.training import train
 
+    peers = Peers.running(device)
+
     def trained(name: str, given: Corrections | None) -> Path | None:
         folder = result.run / FOLDER / name
-        make_folder(folder)
+        peers.of_first(lambda: make_folder(folder))
         how = {"resume": True, "device": device, "quiet": quiet}
         ended = train(config, store, labels, folder, corrections=given, **how)  # type: ignore[arg-type]
         return None if ended.interrupted else folder
@@ -97,10 +100,14 @@ def measure_gain(
         if part is None:
             return None
         run = part
-    without, given = (_figures(folder, plan, store, device) for folder in (control, run))
-    gain = Gain(used.count, plan.about, without, given)
-    write_json(result.run / GAIN_FILE, asdict(gain))
-    return gain
+
+    def compare() -> Gain:
+        without, given = (_figures(folder, plan, store, device) for folder in (control, run))
+        gain = Gain(used.count, plan.about, without, given)
+        write_json(result.run / GAIN_FILE, asdict(gain))
+        return gain
+
+    return peers.of_first(compare)
 
 
 def _figures(

@@ -19,6 +19,7 @@ from wtal.errors import WtalError
 from wtal.losses import corrected
 from wtal.model import Output
 from wtal.notices import some
+from wtal.peers import ALONE, Peers
 from wtal_features import FeatureStore
 
 SLACK_S = 1.0  # a player and a decoder may differ by so much at the end of a video
@@ -80,10 +81,13 @@ class Supervision:
     Args:
         weights: of the terms, by name.
         targets: index of a training video -> (n, C) int8, see targets.py.
+        peers: the processes that share a batch.
     """
 
-    def __init__(self, weights: Mapping[str, float], targets: Mapping[int, Tensor]) -> None:
-        self.weights, self.targets = weights, targets
+    def __init__(
+        self, weights: Mapping[str, float], targets: Mapping[int, Tensor], peers: Peers = ALONE
+    ) -> None:
+        self.weights, self.targets, self.peers = weights, targets, peers
 
     def known(self, batch: Batch) -> Known:
         """What is known of the snippets that the bins of a batch show."""
@@ -108,15 +112,17 @@ class Supervision:
         return Known(here_NC, not_here_NC, background_N, video_N)
 
     def terms(self, output: Output, batch: Batch, known: Known) -> dict[str, Tensor]:
-        """The terms of losses/corrected.py by name, unweighted."""
+        """The terms of losses/corrected.py by name, unweighted; their sums over processes count."""
         mask_BT, (here_NC, not_here_NC, background_N, video_N) = batch.mask_BT, known
         supp_NC = output.cas_supp_BTC[mask_BT][:, :-1]
         attention_N = output.attention_BT[mask_BT]
         action_N = here_NC.any(1)
         return {
-            "corrected_classes": corrected.classes(supp_NC, here_NC, not_here_NC, video_N),
+            "corrected_classes": corrected.classes(
+                *(supp_NC, here_NC, not_here_NC, video_N), self.peers.total
+            ),
             "corrected_attention": corrected.attention(
-                attention_N, action_N, background_N, video_N
+                *(attention_N, action_N, background_N, video_N), self.peers.total
             ),
         }
 
@@ -132,6 +138,7 @@ def supervise(
     store: FeatureStore,
     videos: TrainingVideos,
     device: torch.device | str,
+    peers: Peers = ALONE,
 ) -> Supervision | None:
     """The supervision that corrections give; None where none of these videos was corrected.
 
@@ -145,11 +152,11 @@ def supervise(
         said = corrections.videos.get(name)
         if said is not None and said.says_anything:
             seconds = store.timing(name).seconds_per_snippet
-            n = len(videos.read(name))
+            n = videos.length(name)
             targets[v] = torch.from_numpy(snippet_targets(said, videos.classes, n, seconds)).to(
                 device
             )
-    return Supervision(weights, targets) if targets else None
+    return Supervision(weights, targets, peers) if targets else None
 
 
 def past_the_end(
@@ -162,7 +169,7 @@ def past_the_end(
         said = corrected.get(name)
         if said is not None and said.segments:
             timing = store.timing(name)
-            end_s = len(videos.read(name)) * timing.seconds_per_snippet
+            end_s = videos.length(name) * timing.seconds_per_snippet
             end_s = max(end_s, timing.duration_s or 0.0)
             if max(each.end_s for each in said.segments) > end_s + SLACK_S:
                 beyond.append(name)

@@ -97,6 +97,7 @@ def fit(
     dtype: Precision = "fp32",
     deterministic: bool = False,
     reduce: Reduce | None = None,
+    places: Tensor | None = None,
     callback: Callback | None = None,
     backend: Backend = "torch",
 ) -> Result:
@@ -134,6 +135,8 @@ def fit(
         reduce: joins processes that hold parts of the points, in the order of their ranks, as
             `AllReduce` does. Each calls `fit` with its own `x`, `previous` and `weights` and gets
             its own labels; the rest of the result is the same everywhere.
+        places: (N,) int64, ascending: where the points of this process stand among those of all,
+            for samples and ties; without them, those of lower ranks stand before.
         callback: called after every assignment, of the sample too, with the iterations so far, the
             share of labels changed and the inertia of the points assigned. What it raises stops
             the fit and passes on.
@@ -147,6 +150,7 @@ def fit(
     check_points(x_Nd)
     check_per_point(previous, "previous", len(x_Nd))
     check_per_point(weights, "weights", len(x_Nd))
+    check_per_point(places, "places", len(x_Nd))
     if init is not None:
         check_centroids(init, k, x_Nd.shape[1])
     generator = torch.Generator().manual_seed(seed)
@@ -155,12 +159,14 @@ def fit(
     with torch.no_grad(), torch.autocast(x_Nd.device.type, enabled=False):
         if weights is not None:
             weights = weights.float()
-        points = _Points(x_Nd, weights, checked_square_sum(x_Nd, weights, reduce))
+        points = _Points(x_Nd, weights, checked_square_sum(x_Nd, weights, reduce), places)
         if init is not None:
             start = _unit(init.to(x_Nd.device, torch.float32, copy=True), spherical)
             return _lloyd(points, start, previous, rules, iters, tol, change_tol)
         size = sample_per_centroid * k
-        few = points.part(sample(x_Nd, size, generator, weights_N=weights, reduce=reduce))
+        few = points.part(
+            sample(x_Nd, size, generator, weights_N=weights, places_N=places, reduce=reduce)
+        )
         start = _unit(_seed(few, k, generator, reduce), spherical)
         sampled = _lloyd(few, start, None, rules, iters, tol, 0.0)
         start, done = sampled.centroids, sampled.iterations
@@ -172,11 +178,13 @@ class _Points:
     x_Nd: Tensor
     weights_N: Tensor | None  # fp32
     squares: Tensor  # weighted sum of |x|^2 of this process
+    places_N: Tensor | None  # int64, among the points of all; None: after those of lower ranks
 
     def part(self, ids: Tensor) -> _Points:
         weights = None if self.weights_N is None else self.weights_N[ids]
+        places = None if self.places_N is None else self.places_N[ids]
         x = self.x_Nd[ids].float()
-        return _Points(x, weights, square_sum(x, weights))
+        return _Points(x, weights, square_sum(x, weights), places)
 
 
 def _seed(few: _Points, k: int, generator: torch.Generator, reduce: Reduce | None) -> Tensor:
@@ -187,6 +195,9 @@ def _seed(few: _Points, k: int, generator: torch.Generator, reduce: Reduce | Non
     weights_S = None
     if few.weights_N is not None:
         weights_S = reduce.gather(few.weights_N.unsqueeze(1))[:, 0]
+    if few.places_N is not None:
+        order_S = reduce.gather(few.places_N).argsort()
+        x_Sd, weights_S = x_Sd[order_S], None if weights_S is None else weights_S[order_S]
     return reduce.gather(plus_plus(x_Sd, k, generator, weights_S))[:k]
 
 
@@ -222,7 +233,10 @@ def _lloyd(
         if i == iters:
             break
         moved, repaired = repair(
-            stats, points.x_Nd, centroids_Kd, weights_N=points.weights_N, reduce=rules.reduce
+            *(stats, points.x_Nd, centroids_Kd),
+            weights_N=points.weights_N,
+            places_N=points.places_N,
+            reduce=rules.reduce,
         )
         few_changed = changed[-1] == 0 or changed[-1] < change_tol
         settled = few_changed or (tol > 0 and before - inertia < tol * before)

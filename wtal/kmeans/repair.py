@@ -1,6 +1,6 @@
 """Empty clusters: each becomes the point that lies farthest from its own centroid.
 
-Shapes: N points of this process, d dims, K clusters, E of them empty, M candidates of D = 3 + d
+Shapes: N points of this process, d dims, K clusters, E of them empty, M candidates of D = 4 + d
 numbers.
 """
 
@@ -19,6 +19,7 @@ def repair(
     centroids_Kd: Tensor,
     *,
     weights_N: Tensor | None = None,
+    places_N: Tensor | None = None,
     reduce: Reduce | None = None,
 ) -> tuple[Stats, bool]:
     """Give each empty cluster the point that lies farthest from its own centroid.
@@ -32,6 +33,7 @@ def repair(
         x_Nd: points of this process.
         centroids_Kd: those that the labels belong to.
         weights_N: weights; points of weight 0 stay.
+        places_N: ascending, among the points of all; None: after those of lower ranks.
         reduce: the processes.
 
     Returns:
@@ -41,14 +43,17 @@ def repair(
     if not empty:
         return stats, False
     # Some candidates will be turned down.
-    pool_MD = _farthest(stats.labels_N, x_Nd, centroids_Kd, weights_N, 4 * len(empty))
+    if places_N is None:
+        places_N = torch.zeros_like(stats.labels_N)  # the order of the ranks is that of the places
+    pool_MD = _farthest(stats.labels_N, x_Nd, centroids_Kd, weights_N, places_N, 4 * len(empty))
     if reduce is not None:
         pool_MD = reduce.gather(pool_MD)
+        pool_MD = pool_MD[pool_MD[:, 3].argsort(stable=True)]
     pool_MD = pool_MD[pool_MD[:, 0].argsort(descending=True, stable=True)]
     sums_Kd, counts_K = stats.sums_Kd.clone(), stats.counts_K.clone()
     moved_Ed, done = sums_Kd.new_empty(len(empty), x_Nd.shape[1]), 0
     for row_D in pool_MD:
-        (weight, label), x_d = row_D[1:3].tolist(), row_D[3:]
+        (weight, label), x_d = row_D[1:3].tolist(), row_D[4:]
         old, near = int(label), RESOLUTION * x_d.square().sum()
         taken = (torch.linalg.vector_norm(moved_Ed[:done] - x_d, dim=1).square() <= near).any()
         if taken or counts_K[old] <= weight:
@@ -66,9 +71,14 @@ def repair(
 
 
 def _farthest(
-    labels_N: Tensor, x_Nd: Tensor, centroids_Kd: Tensor, weights_N: Tensor | None, most: int
+    labels_N: Tensor,
+    x_Nd: Tensor,
+    centroids_Kd: Tensor,
+    weights_N: Tensor | None,
+    places_N: Tensor,
+    most: int,
 ) -> Tensor:
-    """(M, 3 + d) fp64 rows of distance, weight, label and point: M <= most, farthest first."""
+    """(M, 4 + d) fp64 rows of distance, weight, label, place and point; the farthest M <= most."""
     distances_N = squared_distances(x_Nd, centroids_Kd, labels_N)
     zero_1d = torch.zeros_like(centroids_Kd[:1])
     squares_N = squared_distances(x_Nd, zero_1d, torch.zeros_like(labels_N))
@@ -79,5 +89,6 @@ def _farthest(
     smallest = distances_N.topk(min(most, len(distances_N))).values.amin() if len(x_Nd) else 0
     ids_M = ((distances_N >= smallest) & free_N).nonzero().flatten()
     ids_M = ids_M[distances_N[ids_M].argsort(descending=True, stable=True)[:most]]
-    about_M3 = torch.stack([distances_N[ids_M], weights_N[ids_M], labels_N[ids_M]], dim=1)
-    return torch.cat([about_M3.double(), x_Nd[ids_M].double()], dim=1)
+    about = distances_N, weights_N, labels_N, places_N
+    about_M4 = torch.stack([part[ids_M].double() for part in about], dim=1)
+    return torch.cat([about_M4, x_Nd[ids_M].double()], dim=1)

@@ -18,17 +18,19 @@ def sample(
     generator: torch.Generator,
     *,
     weights_N: Tensor | None = None,
+    places_N: Tensor | None = None,
     reduce: Reduce | None = None,
 ) -> Tensor:
     """Sorted indices of this process's share of a random sample of the points of all processes.
 
-    However the points are divided among processes, in order, the sample is the same.
+    However the points are divided among processes, the sample is the same.
 
     Args:
         x_Nd: points of this process.
         size: of the whole sample; all points if there are not more.
         generator: on the CPU, in the same state on every process.
         weights_N: points of weight 0 are left out.
+        places_N: where they stand among the points of all; None: after those of lower ranks.
         reduce: the processes.
     """
     weighted = torch.ones(len(x_Nd), device=x_Nd.device) if weights_N is None else weights_N
@@ -37,7 +39,12 @@ def sample(
     if reduce is not None:
         counts = reduce.gather(ids.new_tensor([len(ids)])).tolist()
         before = sum(counts[: reduce.rank])
-    drawn_S = torch.randperm(sum(counts), generator=generator)[:size].sort().values - before
+    drawn_S = torch.randperm(sum(counts), generator=generator)[:size].sort().values
+    if reduce is not None and places_N is not None:
+        all_places = reduce.gather(places_N[ids]).sort().values
+        mine_N = torch.searchsorted(all_places, places_N[ids])
+        return ids[torch.isin(mine_N, drawn_S.to(ids.device))]
+    drawn_S = drawn_S - before
     return ids[drawn_S[(drawn_S >= 0) & (drawn_S < len(ids))].to(ids.device)]
 
 

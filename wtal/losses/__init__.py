@@ -97,7 +97,10 @@ class Criterion:
         self.weights = {"cls_base": scale, "cls_supp": scale, "norm": config.norm_weight}
 
     def __call__(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Unweighted terms, each a scalar."""
+        """Unweighted terms, each a scalar; 0 in a batch without videos."""
+        if not len(batch.labels_BC):
+            nothing = sum((part.sum() for part in output[:3]), output.attention_BT.new_zeros(()))
+            return dict.fromkeys(TERMS, 0 * nothing)
         return {name: term(output, batch, self.config, self.compat) for name, term in TERMS.items()}
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:

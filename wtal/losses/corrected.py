@@ -11,8 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wtal.losses.denoised import Total
+from wtal.peers import ALONE
 
-def classes(logits_NC: Tensor, here_NC: Tensor, not_here_NC: Tensor, video_N: Tensor) -> Tensor:
+
+def classes(
+    logits_NC: Tensor,
+    here_NC: Tensor,
+    not_here_NC: Tensor,
+    video_N: Tensor,
+    total: Total = ALONE.total,
+) -> Tensor:
     """Logistic loss of known snippets against all others of their video, class by class.
 
     mean_{(v,c)} mean_t softplus(m_{v,c} - A_{t,c}) over what is there
@@ -28,19 +37,25 @@ def classes(logits_NC: Tensor, here_NC: Tensor, not_here_NC: Tensor, video_N: Te
         here_NC: bool, where a class is known to happen.
         not_here_NC: bool, where it is known not to.
         video_N: int64, video of each snippet.
+        total: sum over the processes that share a batch.
 
     Returns:
-        Scalar; 0 where nothing is known.
+        Scalar, the own part of the sum; 0 where nothing is known.
     """
     rest_NC, found_NC = _mean_of_the_rest(logits_NC, here_NC, video_N)
-    of_here = _mean_of_means(F.softplus(rest_NC - logits_NC), here_NC & found_NC, video_N)
+    of_here = _mean_of_means(F.softplus(rest_NC - logits_NC), here_NC & found_NC, video_N, total)
     rest_NC, found_NC = _mean_of_the_rest(logits_NC, not_here_NC, video_N)
-    of_absent = _mean_of_means(F.softplus(logits_NC - rest_NC), not_here_NC & found_NC, video_N)
+    absent_NC = not_here_NC & found_NC
+    of_absent = _mean_of_means(F.softplus(logits_NC - rest_NC), absent_NC, video_N, total)
     return of_here + of_absent
 
 
 def attention(
-    attention_N: Tensor, action_N: Tensor, background_N: Tensor, video_N: Tensor
+    attention_N: Tensor,
+    action_N: Tensor,
+    background_N: Tensor,
+    video_N: Tensor,
+    total: Total = ALONE.total,
 ) -> Tensor:
     """Cross-entropy of the foreground weight, every video counting the same.
 
@@ -51,15 +66,17 @@ def attention(
         action_N: bool, where some class is known to happen.
         background_N: bool, where all of the video's classes are known not to.
         video_N: int64, video of each snippet.
+        total: sum over the processes that share a batch.
 
     Returns:
-        Scalar; 0 where nothing is known.
+        Scalar, the own part of the sum; 0 where nothing is known.
     """
     missed_N = F.binary_cross_entropy(attention_N, torch.ones_like(attention_N), reduction="none")
     wrong_N = F.binary_cross_entropy(attention_N, torch.zeros_like(attention_N), reduction="none")
-    of_action = _mean_of_means(missed_N.unsqueeze(1), action_N.unsqueeze(1), video_N)
-    of_background = _mean_of_means(wrong_N.unsqueeze(1), background_N.unsqueeze(1), video_N)
-    return of_action + of_background
+    of_action = _mean_of_means(missed_N.unsqueeze(1), action_N.unsqueeze(1), video_N, total)
+    return of_action + _mean_of_means(
+        wrong_N.unsqueeze(1), background_N.unsqueeze(1), video_N, total
+    )
 
 
 def _mean_of_the_rest(
@@ -71,16 +88,17 @@ def _mean_of_the_rest(
     return mean_BC[video_N], (count_BC > 0)[video_N]
 
 
-def _mean_of_means(values_NC: Tensor, where_NC: Tensor, video_N: Tensor) -> Tensor:
+def _mean_of_means(values_NC: Tensor, where_NC: Tensor, video_N: Tensor, total: Total) -> Tensor:
     """Mean over the snippets of a video and class, then over those pairs that have any."""
     total_BC, count_BC = _sums(values_NC, where_NC, video_N)
-    pairs = (count_BC > 0).sum().clamp(min=1)
+    pairs = total((count_BC > 0).sum()).clamp(min=1)
     return (total_BC / count_BC.clamp(min=1)).sum() / pairs
 
 
 def _sums(values_NC: Tensor, where_NC: Tensor, video_N: Tensor) -> tuple[Tensor, Tensor]:
     """(B, C) sums of the values at the given places, and how many these are."""
     weight_NC = where_NC.to(values_NC.dtype)
-    zero_BC = values_NC.new_zeros(int(video_N.max()) + 1, values_NC.shape[1])
+    videos = int(video_N.max()) + 1 if len(video_N) else 0
+    zero_BC = values_NC.new_zeros(videos, values_NC.shape[1])
     total_BC = zero_BC.index_add(0, video_N, values_NC * weight_NC)
     return total_BC, zero_BC.index_add(0, video_N, weight_NC)

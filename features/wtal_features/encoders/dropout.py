@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def dropout(x: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, float]:
+def dropout(
+    x: Tensor, p: float, generator: torch.Generator, rows: tuple[int, int] | None = None
+) -> tuple[Tensor, float]:
     """What is left of x, and the factor that restores its mean.
 
     The factor is left to the caller, who can apply it to something smaller than x.
@@ -19,11 +21,17 @@ def dropout(x: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, fl
         x: Any shape.
         p: Share that is dropped, 0 to below 1.
         generator: On the device of x.
+        rows: Where x is a stretch of a longer matrix: rows before it, and rows in all. The draws
+            are those of the whole, so that its stretches lose what the whole would lose.
     """
     if p == 0:
         return x, 1.0
     dropped = round(p * 65536)
-    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
+    first, whole = 0, x.numel()
+    if rows is not None:
+        first, whole = (n * x[0].numel() for n in rows)
+    bits = torch.empty((whole + 3) // 4, dtype=torch.int64, device=x.device)
     bits.random_(-(2**63), None, generator=generator)
-    lost = (bits.view(torch.int16)[: x.numel()] < dropped - 32768).view_as(x)
+    drawn = bits.view(torch.int16)[first : first + x.numel()]
+    lost = (drawn < dropped - 32768).view_as(x)
     return x.masked_fill(lost, 0), 65536 / (65536 - dropped)
