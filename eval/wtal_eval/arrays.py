@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -59,6 +61,24 @@ def from_columns(columns: Mapping[str, ArrayLike | Sequence[str]], source: str) 
     )
 
 
+# What the readers of archives and arrays were seen to raise over damaged bytes. MemoryError: a
+# header that claims terabytes.
+_DAMAGED = (
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def read_npz(path: Path) -> Detections:
     """Read an `.npz` file with the arrays of `from_columns`. Nothing in it is unpickled.
 
@@ -76,7 +96,7 @@ def read_npz(path: Path) -> Detections:
             }
     except EvalError:
         raise
-    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise EvalError(f"{path} cannot be read as .npz: {error}.") from None
     return from_columns(columns, str(path))
 
