@@ -1,4 +1,6 @@
-"""A process that gives inputs to one reader: `python -m tests.fuzz.batch READER SEED FIRST STOP SECONDS`.
+"""A process that gives inputs to one reader, and says what became of each.
+
+`python -m tests.fuzz.batch READER SEED FIRST STOP SECONDS`
 
 It says the number of each input before it, and the verdict after it, a line each. So whoever
 listens knows which input it was if the process dies.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from tests.fuzz.cases import Files, write_case
-from tests.fuzz.damage import MARKER
 from tests.fuzz.readers import Read, Reader
+from tests.fuzz.tokens import MARKER
 
 CPU_S = 10  # tiny files take milliseconds
 GROWTH_MB = 512  # of the memory in use
@@ -104,11 +104,11 @@ def _peak_mb() -> int:
 
 
 @contextmanager
-def _at_most(seconds: int) -> Iterator[None]:
+def _at_most(seconds: float) -> Iterator[None]:
     """End what takes longer, in seconds of the processor: the machine may be busy."""
 
     def ring(*_: object) -> None:
-        raise _TooLongError(f"no end after {seconds} s")
+        raise _TooLongError(f"no end after {seconds:g} s")
 
     before = signal.signal(signal.SIGPROF, ring)
     signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -141,25 +142,20 @@ def _npy(folder: Path) -> object:
     return array.sum(dtype=float)
 
 
-def _converted(kind: str) -> Read:
-    """What `wtal convert` does with every video of a source."""
+def _converted(kind: str, *, archive: bool = False) -> Read:
+    """What `wtal convert` does with every video of a folder, or of the one file in it."""
 
     def read(folder: Path) -> object:
-        import tempfile
-
         from wtal_features.layouts import Limits
         from wtal_features.layouts.kinds import feature_file, list_source, streams_of
 
-        sources = (feature_file(folder),) if kind == "wtalc" else (folder, _only(folder))
-        for source in sources if kind != "csv" else (folder,):
-            with _forking():
-                layout = list_source(kind, source, None, Limits(max_seconds=60))
-            with tempfile.TemporaryDirectory() as scratch:
-                if layout.prepare:
-                    with _forking():
-                        layout.prepare(Path(scratch))
-                streams_of(layout)
-                _read_all(layout)
+        source = feature_file(folder) if kind == "wtalc" else _only(folder) if archive else folder
+        with _forking(), tempfile.TemporaryDirectory() as scratch:
+            layout = list_source(kind, source, None, Limits(max_seconds=60))
+            if layout.prepare:
+                layout.prepare(Path(scratch))
+            streams_of(layout)
+            _read_all(layout)
         return None
 
     return read
@@ -329,8 +325,8 @@ def _video(folder: Path) -> object:
     plan = window_plan(ClipSpec(4, 2, "rgb", Preprocess(32, 32)), 8)
     request = Request(str(_only(folder)), "25", 10_000, (plan,))
     last: dict[str, Any] = {}
-    for last, _ in _decoder().answers(request):
-        pass
+    for message, _ in _decoder().answers(request):
+        last = message
     if last["kind"] == "fault":
         raise fault_of(last)
     return last
@@ -351,8 +347,8 @@ READERS: dict[str, Reader] = {
     "config": Reader(seeds.config, (_config,)),
     "manifest": Reader(seeds.manifest, (_store,)),
     "npy": Reader(seeds.npy, (_npy, _converted("npy"))),
-    "npz": Reader(seeds.npz, (_converted("npz"), _whitening)),
-    "hdf5": Reader(seeds.hdf5, (_converted("hdf5"),)),
+    "npz": Reader(seeds.npz, (_converted("npz"), _converted("npz", archive=True), _whitening)),
+    "hdf5": Reader(seeds.hdf5, (_converted("hdf5"), _converted("hdf5", archive=True))),
     "table": Reader(seeds.table, (_converted("csv"),)),
     "wtalc": Reader(seeds.wtalc, (_converted("wtalc"), _wtalc_annotations)),
     "weights": Reader(seeds.weights, (_weights,)),

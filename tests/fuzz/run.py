@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.fuzz.cases import make_case, write_case
@@ -61,7 +62,7 @@ class Campaign:
         tally, begun = Tally(), time.monotonic()
         bounds = [self.count * job // self.jobs for job in range(self.jobs + 1)]
         with ThreadPoolExecutor(self.jobs) as pool:
-            parts = zip(bounds, bounds[1:], strict=False)
+            parts = pairwise(bounds)
             for part in [pool.submit(self._part, name, *part, tally) for part in parts]:
                 part.result()
         tally.seconds = time.monotonic() - begun
@@ -105,6 +106,11 @@ class Campaign:
         (folder / "verdict.txt").write_text(f"{what}\n{note}\n")
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Run the campaign; 1 if anything crashed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,7 +123,7 @@ def main() -> int:
     words = parser.parse_args()
     out = words.out or Path(tempfile.mkdtemp(prefix="wtal-fuzz-"))
     campaign = Campaign(words.count, words.seed, words.jobs, words.seconds, out)
-    print(f"{'reader':20}{'inputs':>8}{'accepted':>10}{'refused':>9}{'crashes':>9}{'seconds':>9}", flush=True)  # fmt: skip
+    _say(f"{'reader':20}{'inputs':>8}{'accepted':>10}{'refused':>9}{'crashes':>9}{'seconds':>9}")
     bad = False
     for name in words.reader or READERS:
         tally = campaign.of(name)
@@ -125,14 +131,16 @@ def main() -> int:
             tally.kinds.total(),
             *(tally.kinds[kind] for kind in ("accepted", "refused", "crash")),
         ]
-        print(f"{name:20}{counts[0]:8d}{counts[1]:10d}{counts[2]:9d}{counts[3]:9d}{tally.seconds:9.0f}", flush=True)  # fmt: skip
+        _say(
+            f"{name:20}{counts[0]:8d}{counts[1]:10d}{counts[2]:9d}{counts[3]:9d}{tally.seconds:9.0f}"
+        )
         if tally.codes["decoder"]:
-            print(f"{'':20}{tally.codes['decoder']} of the refused ended the decoder's process")
+            _say(f"{'':20}{tally.codes['decoder']} of the refused ended the decoder's process")
         for what, numbers in tally.crashes.items():
-            print(f"    {len(numbers)} x {what}, the first at {numbers[0]}")
+            _say(f"    {len(numbers)} x {what}, the first at {numbers[0]}")
         bad = bad or bool(tally.crashes)
     if bad:
-        print(f"The inputs that crashed are in {out}.")
+        _say(f"The inputs that crashed are in {out}.")
     return int(bad)
 
 

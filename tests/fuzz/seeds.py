@@ -23,21 +23,26 @@ def _json(value: object) -> bytes:
 
 # Text ---------------------------------------------------------------------------------------------
 
-_ENTRY = {"subset": "test", "duration": 9.5, "fps": 25.0, "annotations": [{"label": "run", "segment": [0.5, 3]}]}  # fmt: skip
-_TEXTS = {"subset": "validation", "annotations": [{"label": "long jump", "segment": ["1.0", "2.5"]}, {"label": "run", "segment": [3, 4]}]}  # fmt: skip
+_RUN = {"label": "run", "segment": [0.5, 3]}
+_ENTRY = {"subset": "test", "duration": 9.5, "fps": 25.0, "annotations": [_RUN]}
+_JUMP = {"label": "long jump", "segment": ["1.0", "2.5"]}
+_TEXTS = {"subset": "validation", "annotations": [_JUMP, _RUN]}
 _ROW = {"label": "run", "score": 0.75, "segment": [0.5, 3.25]}
-_CALIBRATION = {"format": "wtal calibration 1", "scores": [0.1, 0.5, 0.9], "confidences": [0, 0.4, 1.0],
-                "threshold": 0.7, "model": "ab12", "about": {"method": "folds", "videos": 3}}  # fmt: skip
+_CALIBRATION = {
+    "format": "wtal calibration 1",
+    "scores": [0.1, 0.5, 0.9],
+    "confidences": [0, 0.4, 1.0],
+    "threshold": 0.7,
+    "model": "ab12",
+    "about": {"method": "folds", "videos": 3},
+}
 
 
 def annotations() -> list[Files]:
     """ActivityNet's form, with numbers and with texts."""
-    both = {
-        "version": "1",
-        "taxonomy": [],
-        "database": {"v0": _ENTRY, "v1": _TEXTS, "v2": {**_ENTRY, "annotations": []}},
-    }
-    return [{"truth.json": _json(both)}, {"truth.json": _json({"database": {"v0": _ENTRY}})}]
+    database = {"v0": _ENTRY, "v1": _TEXTS, "v2": {**_ENTRY, "annotations": []}}
+    full = {"version": "1", "taxonomy": [], "database": database}
+    return [{"truth.json": _json(full)}, {"truth.json": _json({"database": {"v0": _ENTRY}})}]
 
 
 def evalkit() -> list[Files]:
@@ -47,7 +52,7 @@ def evalkit() -> list[Files]:
         "BaseballPitch_test.txt": b"video_test_0000001 0.5 2.5\nvideo_test_0000002.mp4 1.0 4.0\n",
         "BasketballDunk_test.txt": b"video_test_0000002 3.0 9.5\n",
         "Ambiguous_test.txt": b"video_test_0000001 7.0 8.0\n",
-        "found.txt": b"video_test_0000001 0.5 2.5 7 0.9\nvideo_test_0000002.mpeg 3 9 9 0.25\nx 1 2 99 .5\n",
+        "found.txt": b"video_test_0000001 0.5 2.5 7 0.9\nvideo_test_0000002.mpeg 3 9 9 0.25\n",
         "videos.txt": b"# some\nvideo_test_0000001\nvideo_test_0000002\n",
     }
     return [kit]
@@ -126,8 +131,8 @@ def _npz(**arrays: np.ndarray[Any, Any]) -> bytes:
 
 
 def npy() -> list[Files]:
-    arrays = [_array(), _array(dtype="f2"), np.asfortranarray(_array(7, 2)), _array(dtype=">f4"), _array(dtype="f8")]  # fmt: skip
-    return [{"video.npy": _npy(array)} for array in arrays]
+    kinds = [_array(dtype=dtype) for dtype in ("f2", "f4", ">f4", "f8")]
+    return [{"video.npy": _npy(array)} for array in (*kinds, np.asfortranarray(_array(7, 2)))]
 
 
 def npz() -> list[Files]:
@@ -135,12 +140,11 @@ def npz() -> list[Files]:
     white = {"U": _array(4, 2), "lams": np.ones(2), "mu": _array(4, 1), "Utmu": _array(2, 1)}
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, features=np.zeros((64, 8), "f4"))
-    files = [
-        _npz(rgb=_array(), flow=_array(dtype="f2")),
-        _npz(v0=_array(), v1=_array(5)),
-        packed.getvalue(),
-        _npz(**white),
-    ]
+    streams, videos = (
+        {"rgb": _array(), "flow": _array(dtype="f2")},
+        {"v0": _array(), "v1": _array(5)},
+    )
+    files = [_npz(**streams), _npz(**videos), packed.getvalue(), _npz(**white)]
     return [{"video.npz": content} for content in files]
 
 
@@ -149,19 +153,18 @@ def hdf5() -> list[Files]:
     import h5py
 
     seeds = []
-    for newest in (False, True):
+    for version in ("earliest", "latest"):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "x.h5")
-            with h5py.File(path, "w", libver="latest" if newest else "earliest") as file:
+            with h5py.File(path, "w", libver=version) as file:
                 file.create_dataset("v0", data=_array())
                 group = file.create_group("v1")
                 group.create_dataset("rgb", data=_array(), compression="gzip", chunks=(2, 2))
-                group.create_dataset(
-                    "flow", data=_array(dtype="f2"), shuffle=True, fletcher32=True, chunks=(3, 4)
-                )
+                packed = {"shuffle": True, "fletcher32": True, "chunks": (3, 4)}
+                group.create_dataset("flow", data=_array(dtype="f2"), **packed)
                 group.attrs["fps"] = 25.0
             seeds.append({"videos.h5": path.read_bytes()})
-            with h5py.File(path, "w", libver="latest" if newest else "earliest") as file:
+            with h5py.File(path, "w", libver=version) as file:
                 file.create_dataset("features", data=_array(64, 8))
             seeds.append({"videos.h5": path.read_bytes()})
     return seeds
@@ -171,12 +174,13 @@ def table() -> list[Files]:
     return [{"video.csv": b"0.5,1.25,-3e-2\n1,2,3\n"}, {"video.csv": b"a,b\n0.5,1.25\n1,2\n"}]
 
 
-def _objects(*items: object) -> bytes:
+def _objects(*items: object, protocol: int = 4) -> bytes:
+    """A .npy of objects; protocol 2 is what Python 2 wrote."""
     array = np.empty(len(items), dtype=object)
     array[:] = items
-    out = io.BytesIO()
-    np.save(out, array, allow_pickle=True)
-    return out.getvalue()
+    header = f"{{'descr': '|O', 'fortran_order': False, 'shape': ({len(items)},), }}\n".encode()
+    length = len(header).to_bytes(2, "little")
+    return b"\x93NUMPY\x01\x00" + length + header + pickle.dumps(array, protocol)
 
 
 def wtalc() -> list[Files]:
@@ -191,9 +195,7 @@ def wtalc() -> list[Files]:
         "extracted_fps": _npy(np.array([25, 25])),
     }
     features = _objects(_array(), _array(5))
-    older = features[: features.index(b"\n") + 1] + pickle.dumps(
-        pickle.loads(features[features.index(b"\n") + 1 :]), 2
-    )  # noqa: S301 (of our own)
+    older = _objects(*map(_array, (2, 6)), protocol=2)
     beside = {f"X-Annotations/{name}.npy": data for name, data in folder.items()}
     return [
         {"X-I3D-JOINTFeatures.npy": features, **beside},
@@ -205,12 +207,12 @@ def manifest() -> list[Files]:
     """A store whose arrays lie in it, and one with streams."""
     said = {"encoder": "i3d", "dim": 4, "window": 16, "stride": 16, "fps": 25.0}
     videos = {"v0": {"fps": 29.97, "frames": 50, "duration": 1.7}, "v1": {"fps": 25}}
-    arrays = {"v0": _npy(_array()), "v1": _npy(_array(5))}
-    joined = _json({**said, "videos": videos})
+    arrays = {"v0.npy": _npy(_array()), "v1.npy": _npy(_array(5))}
+    streams = {f"{s}/{name}": data for s in ("rgb", "flow") for name, data in arrays.items()}
     return [
-        {"manifest.json": joined, **{f"{v}.npy": a for v, a in arrays.items()}},
-        {"manifest.json": _json({**said, "dim": 8}), **{f"{s}/{v}.npy": a for v, a in arrays.items() for s in ("rgb", "flow")}},
-    ]  # fmt: skip
+        {"manifest.json": _json({**said, "videos": videos}), **arrays},
+        {"manifest.json": _json({**said, "dim": 8}), **streams},
+    ]
 
 
 # Checkpoints --------------------------------------------------------------------------------------
@@ -219,10 +221,8 @@ def manifest() -> list[Files]:
 def _network() -> dict[str, Any]:
     import torch
 
-    return {
-        "module.conv.weight": torch.arange(24.0).view(2, 3, 4),
-        "module.conv.bias": torch.ones(2),
-    }
+    weight = torch.arange(24.0).view(2, 3, 4)
+    return {"module.conv.weight": weight, "module.conv.bias": torch.ones(2)}
 
 
 def weights() -> list[Files]:
@@ -232,10 +232,8 @@ def weights() -> list[Files]:
 
     wrapped = {"epoch": 3, "best_acc": np.float64(0.5), "state_dict": OrderedDict(_network())}
     seeds: list[Files] = [{"net.safetensors": save(_network(), {"format": "pt"})}]
-    for content in (
-        wrapped,
-        {"model": _network(), "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}},
-    ):
+    other = {"model": _network(), "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
+    for content in (wrapped, other):
         for zipped, name in ((True, "net.pt"), (False, "net.pkl")):
             out = io.BytesIO()
             torch.save(content, out, _use_new_zipfile_serialization=zipped)
@@ -248,9 +246,9 @@ def encoder() -> list[Files]:
     from safetensors.torch import save
 
     from tests.features.test_own_checkpoints import ABOUT
-    from wtal_features.checkpoints.own import _ENTRY as entry
+    from wtal_features.checkpoints import own
 
-    return [{"net.safetensors": save(_network(), {entry: json.dumps(ABOUT.to_strings())})}]
+    return [{"net.safetensors": save(_network(), {own._ENTRY: json.dumps(ABOUT.to_strings())})}]
 
 
 def context() -> list[Files]:
@@ -284,9 +282,8 @@ def run_folder() -> list[Files]:
         network = BaSNet(3, 2, Config().model, torch.Generator().manual_seed(0))
         save_network(Path(folder, MODEL_FILE), network, ("run", "jump"), {"step": 5})
         moments = {"conv1.bias_E/exp_avg": torch.zeros(3), "conv1.bias_E/step": torch.tensor(5.0)}
-        state = State(
-            5, dict(network.state_dict()), moments, {"best": 0.5}, {"bank": torch.ones(2, 3)}
-        )
+        bank = {"bank": torch.ones(2, 3)}
+        state = State(5, dict(network.state_dict()), moments, {"best": 0.5}, bank)
         save_state(Path(folder, STATE_FILE), state)
         files = {name: Path(folder, name).read_bytes() for name in (MODEL_FILE, STATE_FILE)}
     return [{**files, "config.yaml": dump_config(Config()).encode()}]
@@ -299,9 +296,8 @@ def pretraining_folder() -> list[Files]:
     with tempfile.TemporaryDirectory() as folder:
         save_state(Path(folder), Saved(0, 7, _network()))
         state = Path(folder, STATE).read_bytes()
-    lines = (
-        b'{"stage_number": 0, "step": 5, "loss": 1.5}\n{"stage_number": 0, "step": 7, "loss": 1}\n'
-    )
+    steps = ({"stage_number": 0, "step": step, "loss": 1.5} for step in (5, 7))
+    lines = b"".join(_json(step) + b"\n" for step in steps)
     own = {"method": "cvrl", "config": {"train": {"steps": 9}}, "seed": 0}
     return [{STATE: state, CONFIG: _json(own), METRICS: lines}]
 
@@ -333,13 +329,18 @@ def retrieval() -> list[Files]:
 
 def video() -> list[Files]:
     """Five containers and three codecs, a second each at most."""
-    ways = [("a.mp4", "libx264", {}), ("a.mkv", "libx264", {}), ("a.avi", "mpeg4", {}), ("a.mpg", "mpeg2video", {}),
-            ("b.mp4", "mpeg4", {"movflags": "frag_keyframe+empty_moov"})]  # fmt: skip
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    ways: list[tuple[str, str, dict[str, str]]] = [
+        ("a.mp4", "libx264", {}),
+        ("a.mkv", "libx264", {}),
+        ("a.avi", "mpeg4", {}),
+        ("a.mpg", "mpeg2video", {}),
+        ("b.mp4", "mpeg4", fragments),
+    ]
     seeds = []
     for name, codec, options in ways:
         with tempfile.TemporaryDirectory() as folder:
-            path = write_video(
-                Path(folder, name), numbered(13), codec=codec, container_options=options
-            )
+            path = Path(folder, name)
+            write_video(path, numbered(13), codec=codec, container_options=options)
             seeds.append({"video" + path.suffix: path.read_bytes()})
     return seeds
