@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 
 from tests.fuzz.texts import mutate_bytes
@@ -117,6 +119,8 @@ def npy_of(data: bytes, draw: Draw) -> bytes:
     header, values = data[10 : 10 + length].decode("latin-1"), data[10 + length :]
     if "'|O'" in header and draw.random() < 0.8:
         return data[: 10 + length] + pickle_of(values, draw)
+    if draw.random() < 0.2:
+        return data[: 10 + length] + bytes_of(values, draw)
     before, _, shape = header.partition("'shape': ")
     if draw.random() < 0.5:
         header = f"{before}'shape': {SHAPES[draw.integers(len(SHAPES))]}}}\n"
@@ -149,6 +153,20 @@ def pickle_of(data: bytes, draw: Draw) -> bytes:
     return data
 
 
+# What the standard reader raises over archives that are damaged already.
+_UNREADABLE = (
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def zip_of(data: bytes, draw: Draw) -> bytes:
     """Another member, or another list of members, or other bytes."""
     choice = draw.random()
@@ -160,7 +178,7 @@ def zip_of(data: bytes, draw: Draw) -> bytes:
         with warnings.catch_warnings(), zipfile.ZipFile(io.BytesIO(data)) as archive:
             warnings.simplefilter("ignore")
             members = [(info.filename, archive.read(info)) for info in archive.infolist()]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, ValueError):
+    except _UNREADABLE:
         return bytes_of(data, draw)
     return _packed(_members_edited(members, draw), draw)
 
@@ -217,13 +235,22 @@ def safetensors_of(data: bytes, draw: Draw) -> bytes:
 
 def index_of(data: bytes, draw: Draw) -> bytes:
     """Other bytes in a block of TensorFlow's index, most often with a checksum that fits."""
-    from wtal_features.checkpoints.tf_bundle import _block, _handle, _masked, crc32c
+    from wtal_features.checkpoints.tf_bundle import (
+        _block,
+        _DamagedError,
+        _handle,
+        _masked,
+        crc32c,
+    )
 
     if draw.random() < 0.2:
         return bytes_of(data, draw)
-    _, at = _handle(data[-48:], 0)
-    top, _ = _handle(data[-48:], at)
-    blocks = [top, *(_handle(where, 0)[0] for _, where in _block(data, *top))]
+    try:
+        _, at = _handle(data[-48:], 0)
+        top, _ = _handle(data[-48:], at)
+        blocks = [top, *(_handle(where, 0)[0] for _, where in _block(data, *top))]
+    except _DamagedError:
+        return bytes_of(data, draw)
     offset, size = blocks[draw.integers(len(blocks))]
     block = bytearray(data[offset : offset + size + 1])
     for _ in range(int(draw.choice([1, 1, 2, 4]))):

@@ -74,22 +74,16 @@ def _evalkit_folder(folder: Path) -> object:
     return read_annotations(folder)
 
 
-def _evalkit_detections(folder: Path) -> object:
-    from wtal_eval import read_detections
-
-    return read_detections(folder / "found.txt")
-
-
 def _intervals(folder: Path) -> object:
     from wtal_eval.text_files import read_intervals
 
-    return read_intervals(folder / "Ambiguous_test.txt")
+    return read_intervals(_only(folder))
 
 
 def _video_list(folder: Path) -> object:
     from wtal_eval.io import read_video_list
 
-    return read_video_list(folder / "videos.txt")
+    return read_video_list(_only(folder))
 
 
 def _detections(folder: Path) -> object:
@@ -139,7 +133,7 @@ def _npy(folder: Path) -> object:
     npy_shape(_only(folder))
     array = read_npy(_only(folder))
     check_finite(array, _only(folder))
-    return array.sum(dtype=float)
+    return array
 
 
 def _converted(kind: str, *, archive: bool = False) -> Read:
@@ -176,7 +170,7 @@ def _read_all(layout: Any) -> None:
     for read in layout.videos.values():
         try:
             for array in read().values():
-                array.sum(dtype=float)
+                array.copy()
         except FeatureError as error:
             fault = error
     if fault:
@@ -337,9 +331,8 @@ READERS: dict[str, Reader] = {
         seeds.annotations,
         (_evaluator_annotations, _training_labels, _feature_annotations, _clip_list),
     ),
-    "evalkit": Reader(
-        seeds.evalkit, (_evalkit_folder, _evalkit_detections, _intervals, _video_list)
-    ),
+    "evalkit": Reader(seeds.evalkit, (_evalkit_folder,)),
+    "evalkit-lines": Reader(seeds.lines, (_detections, _intervals, _video_list)),
     "detections": Reader(seeds.detections, (_detections, _video_scores)),
     "tags": Reader(seeds.tags, (_tags,)),
     "corrections": Reader(seeds.corrections, (_corrections,)),

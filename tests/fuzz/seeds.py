@@ -46,16 +46,24 @@ def annotations() -> list[Files]:
 
 
 def evalkit() -> list[Files]:
-    """THUMOS14's evalkit: a folder of annotations, intervals, and detections as text."""
+    """THUMOS14's evalkit: a folder of annotations."""
     kit = {
         "detclasslist.txt": b"7 BaseballPitch\n9 BasketballDunk\n",
         "BaseballPitch_test.txt": b"video_test_0000001 0.5 2.5\nvideo_test_0000002.mp4 1.0 4.0\n",
         "BasketballDunk_test.txt": b"video_test_0000002 3.0 9.5\n",
         "Ambiguous_test.txt": b"video_test_0000001 7.0 8.0\n",
-        "found.txt": b"video_test_0000001 0.5 2.5 7 0.9\nvideo_test_0000002.mpeg 3 9 9 0.25\n",
-        "videos.txt": b"# some\nvideo_test_0000001\nvideo_test_0000002\n",
     }
     return [kit]
+
+
+def lines() -> list[Files]:
+    """Text with a thing a line: detections, intervals, names."""
+    texts = (
+        b"video_test_0000001 0.5 2.5 7 0.9\nvideo_test_0000002.mpeg 3 9 9 0.25\nx 1 2 99 .5\n",
+        b"video_test_0000001 7.0 8.0\n",
+        b"# some\nvideo_test_0000001\n",
+    )
+    return [{"lines.txt": text} for text in texts]
 
 
 def detections() -> list[Files]:
