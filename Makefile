@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup browser demo test fast lint docs chaos bench wheel clean
+.PHONY: help setup browser demo test fast lint docs chaos fuzz bench wheel clean
 
 help:  ## show these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,9 @@ docs: $(VENV)/.dev  ## build the site of docs/ into site/
 
 chaos: $(VENV)/.dev  ## kill an extraction twenty times at random; the store must end in the same bytes
 	WTAL_KILLS=20 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
+
+fuzz: $(VENV)/.dev  ## 10,000 damaged files for each reader, at most an hour on two cores
+	PYTHONPATH=.:features:eval $(BIN)/python -m tests.fuzz.run
 
 bench: $(VENV)/.dev  ## the timed pieces, beside what they are compared with
 	$(BIN)/wtal bench
