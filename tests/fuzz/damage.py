@@ -47,7 +47,7 @@ def json_of(data: bytes, draw: Draw) -> bytes:
     """Values, keys and members of a tree, or tokens of its text."""
     try:
         tree = json.loads(data, object_pairs_hook=Pairs)
-    except ValueError:
+    except (ValueError, RecursionError):  # damaged already
         return mutate_bytes(data, draw)
     if draw.random() < 0.35 or not isinstance(tree, Pairs):
         return mutate_bytes(data, draw)
@@ -179,6 +179,8 @@ def zip_of(data: bytes, draw: Draw) -> bytes:
             warnings.simplefilter("ignore")
             members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     except _UNREADABLE:
+        members = []
+    if not members:
         return bytes_of(data, draw)
     return _packed(_members_edited(members, draw), draw)
 
