@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,8 @@ def read_npz(path: Path) -> Detections:
             size = sum(member.file_size for member in archive.infolist())
         if size > MAX_BYTES:
             raise EvalError(f"{path} unpacks to {size} bytes; expected at most {MAX_BYTES}.")
-        with np.load(path, allow_pickle=False) as arrays:
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as arrays:
+            warnings.simplefilter("ignore")  # that Python 2 wrote it
             columns = {
                 name: arrays[name] for name in (*FIELDS, "videos", "labels") if name in arrays
             }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from tests.features.videos import numbered, write_video
 from tests.fuzz import seeds
 from wtal.calibration.file import read_calibration
 from wtal.checkpoint import MODEL_FILE, load_facts, load_network, load_state
@@ -31,6 +34,9 @@ from wtal_features.methods.folder import load_state as load_pretraining
 from wtal_features.retrieval.whitening import load_whitening
 from wtal_features.store import open_store
 from wtal_features.tags import read_tags
+from wtal_features.video.serving import answer_all
+from wtal_features.video.wire import receive, send
+from wtal_features.video.worker import Request, _cut
 from wtal_features.writer import JOURNAL, StoreWriter
 
 DEEP = "[" * 100_000
@@ -159,6 +165,40 @@ def test_a_whitening_with_a_number_beyond_float32_is_refused(tmp_path: Path) -> 
     arrays = {"lams": np.ones(1), "mu": np.ones((2, 1)), "Utmu": np.ones((1, 1))}
     np.savez(path, allow_pickle=False, U=np.full((2, 1), 1e300), **arrays)
     refused(FeatureError, "white.npz", lambda: load_whitening(path), says="infinity")
+
+
+def test_an_npz_of_detections_that_python_2_wrote_is_read_in_silence(tmp_path: Path) -> None:
+    """Its shapes are of long integers; so says a warning of NumPy, which nobody can mend."""
+    path = tmp_path / "found.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, kind in {"video": "<U1", "label": "<U1", "start": "<f8", "end": "<f8"}.items():
+            archive.writestr(f"{name}.npy", of_python_2(kind))
+        archive.writestr("score.npy", of_python_2("<f8"))
+    assert read_detections(path).score.tolist() == [0.0]
+
+
+def of_python_2(kind: str) -> bytes:
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1L,), }}\n".encode()
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    return start + header + bytes(np.dtype(kind).itemsize)
+
+
+# Videos -------------------------------------------------------------------------------------------
+
+
+def test_a_video_whose_time_stamps_reach_too_far_is_named_in_the_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    path = write_video(tmp_path / "a.mp4", numbered(13))
+    requests, answers = io.BytesIO(), io.BytesIO()
+    send(requests, asdict(Request(str(path), "25", most=5)))
+    requests.seek(0)
+    answer_all(requests, answers, _cut)
+    answers.seek(0)
+    found = receive(answers)
+    while found is not None and found[0]["kind"] != "fault":
+        found = receive(answers)
+    assert found is not None
+    assert str(path) in found[0]["problem"]
 
 
 # Checkpoints --------------------------------------------------------------------------------------
