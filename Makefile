@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup browser demo test fast lint docs chaos bench wheel clean
+.PHONY: help setup browser demo test fast lint docs chaos fuzz bench wheel clean
 
 help:  ## show these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -48,6 +48,9 @@ chaos: $(VENV)/.dev  ## kill commands at 200 random moments and at every write; 
 	OMP_NUM_THREADS=1 PYTHONPATH=.:features:eval timeout 3000 \
 		$(BIN)/python -m tests.chaos.campaign --kills $(WTAL_KILLS) --every 1
 	WTAL_KILLS=20 timeout 600 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
+
+fuzz: $(VENV)/.dev  ## 10,000 damaged files for each reader, at most an hour on two cores
+	PYTHONPATH=.:features:eval $(BIN)/python -m tests.fuzz.run
 
 bench: $(VENV)/.dev  ## the timed pieces, beside what they are compared with
 	$(BIN)/wtal bench

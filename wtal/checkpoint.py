@@ -49,13 +49,33 @@ def load_network(path: Path, config: ModelConfig) -> tuple[BaSNet, tuple[str, ..
     tensors, about = _read(path, "wtal.basnet")
     try:
         classes = tuple(str(name) for name in about["classes"])
-        network = BaSNet(int(about["feature_dim"]), len(classes), config, torch.Generator())
+        feature_dim = int(about["feature_dim"])
+        _refuse_larger(feature_dim, len(classes), config, tensors)
+        network = BaSNet(feature_dim, len(classes), config, torch.Generator())
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise WtalError(
             f"{path} does not fit config.yaml beside it: {' '.join(str(error).split())[:200]}"
         ) from error
     return network, classes
+
+
+def _refuse_larger(
+    feature_dim: int, n_classes: int, config: ModelConfig, tensors: Mapping[str, Tensor]
+) -> None:
+    """What a header claims is compared with the numbers that are there before it costs memory.
+
+    Raises:
+        ValueError: the network would have more parameters than the file has numbers.
+    """
+    if feature_dim < 1:
+        raise ValueError(f"its features have {feature_dim} dimensions")
+    E, S = config.widths(feature_dim)
+    attention, embedding = feature_dim * S + 2 * S + 1, 3 * feature_dim * E + E
+    claimed = attention + embedding + config.second_kernel * E * E + E + E * (n_classes + 1)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if claimed > held:
+        raise ValueError(f"they ask for {claimed} parameters, and it holds {held} numbers")
 
 
 def save_state(path: Path, state: State) -> None:
@@ -77,8 +97,12 @@ def load_state(path: Path) -> State:
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "contrast": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition("/")
+        if part not in parts:
+            raise _damaged(path, f"the tensor {name[:80]!r} belongs nowhere")
         parts[part][rest] = value
-    step, facts = int(about["step"]), about["facts"]
+    step, facts = about.get("step"), about.get("facts")
+    if type(step) is not int or step < 0 or not isinstance(facts, dict):
+        raise _damaged(path, "it does not say which step it is")
     return State(step, parts["model"], parts["optimizer"], facts, parts["contrast"])
 
 
@@ -92,7 +116,9 @@ def load_facts(path: Path, kind: str = "wtal.state") -> dict[str, Any]:
     Raises:
         WtalError: the file is missing or damaged.
     """
-    facts: dict[str, Any] = _read(path, kind, tensors=False)[1]["facts"]
+    facts: object = _read(path, kind, tensors=False)[1].get("facts")
+    if not isinstance(facts, dict):
+        raise _damaged(path, "it lacks its facts")
     return facts
 
 
@@ -128,18 +154,25 @@ def _write(path: Path, tensors: dict[str, Tensor], kind: str, about: Mapping[str
         handle.write(data)
 
 
-def _read(path: Path, kind: str, *, tensors: bool = True) -> tuple[dict[str, Tensor], Any]:
+def _read(
+    path: Path, kind: str, *, tensors: bool = True
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise WtalError(f"{path} does not exist; expected a run folder that `wtal train` wrote.")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("wtal", "{}"))
-            if about.get("kind") != kind:
-                raise WtalError(f"{path} was not written by this program; expected a {kind} file.")
             names = list(file.keys()) if tensors else []
-            return {name: file.get_tensor(name) for name in names}, about
-    except (SafetensorError, OSError, json.JSONDecodeError, RecursionError) as error:
-        raise WtalError(
-            f"{path} is damaged or no safetensors file ({' '.join(str(error).split())[:120]}); "
-            "train again, or restore it from a copy."
-        ) from error
+            read = {name: file.get_tensor(name) for name in names}
+    # What safetensors and json raise over damaged bytes; KeyError: a type that torch has not.
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, " ".join(str(error).split())[:120]) from error
+    if not isinstance(about, dict) or about.get("kind") != kind:
+        raise WtalError(f"{path} was not written by this program; expected a {kind} file.")
+    return read, about
+
+
+def _damaged(path: Path, why: str) -> WtalError:
+    return WtalError(
+        f"{path} is damaged or no safetensors file ({why}); train again, or restore it from a copy."
+    )

@@ -187,8 +187,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise WtalError(f"{path} has {len(data)} bytes; a config has at most {MAX_BYTES}.")
     try:
-        _refuse_surprises(str(path), data)
-        tree = yaml.safe_load(data)
+        tree = _load(str(path), data)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise WtalError(f"{path} is not a plain YAML file: {_one_line(error)}") from error
     if tree is None:
@@ -198,11 +197,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+def _load(path: str, data: bytes) -> Any:
+    """A plain value.
+
+    Raises:
+        WtalError: it surprises.
+        YAMLError: it is none.
+    """
+    _refuse_surprises(path, data)
+    try:
+        return yaml.safe_load(data)
+    except (ValueError, OverflowError) as error:  # looks like a date or number and is none
+        raise yaml.YAMLError(str(error)) from error
+
+
 def _refuse_surprises(path: str, data: bytes) -> None:
     """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys."""
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            line = event.start_mark.line + 1
+            raise WtalError(f"{path} is not a plain YAML file: line {line} has the tag {tag!r}.")
     nodes = [yaml.compose(data, Loader=yaml.SafeLoader)]
     while nodes:
         node = nodes.pop()
@@ -238,8 +255,7 @@ def _override(tree: dict[str, Any], text: str) -> str:
         if not isinstance(tree, dict):
             raise WtalError(f"-o {text}: '{section}' is a value, not a section.")
     try:
-        _refuse_surprises(f"-o {name}", value.encode())
-        tree[last] = yaml.safe_load(value)
+        tree[last] = _load(f"-o {name}", value.encode())
     except (yaml.YAMLError, RecursionError, UnicodeError) as error:
         raise WtalError(f"-o {text[:80]}: the value is not a plain YAML value.") from error
     return name.strip()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from wtal_features.errors import legible
+
 
 class WtalError(ValueError):
     """What is wrong, where, what was expected, and how to mend it, in one or two sentences."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message to what a terminal can show."""
+        super().__init__(legible(message))

@@ -590,7 +590,7 @@ def _metrics(out: Path, done: int, peers: Peers) -> Iterator[Any]:
         yield lambda values: None
         return
     path = out / "metrics.jsonl"
-    kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
+    kept = [line for line in _lines(path) if _step_of(line) <= done]
     with atomic_write(path) as handle:
         handle.write("".join(line + "\n" for line in kept).encode())
     with path.open("a", encoding="utf-8") as file:
@@ -605,11 +605,19 @@ def _metrics(out: Path, done: int, peers: Peers) -> Iterator[Any]:
         yield write_line
 
 
+def _step_of(line: str) -> float:
+    """The step that a line tells of; infinity for a damaged one, which is dropped."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return math.inf
+
+
 def _lines(path: Path) -> list[str]:
     """Whole lines of a JSON-lines file; a line cut by a kill is no line."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     return text[: text.rfind("\n") + 1].splitlines()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -59,6 +62,24 @@ def from_columns(columns: Mapping[str, ArrayLike | Sequence[str]], source: str) 
     )
 
 
+# What the readers of archives and arrays were seen to raise over damaged bytes. MemoryError: a
+# header that claims terabytes.
+_DAMAGED = (
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def read_npz(path: Path) -> Detections:
     """Read an `.npz` file with the arrays of `from_columns`. Nothing in it is unpickled.
 
@@ -70,13 +91,14 @@ def read_npz(path: Path) -> Detections:
             size = sum(member.file_size for member in archive.infolist())
         if size > MAX_BYTES:
             raise EvalError(f"{path} unpacks to {size} bytes; expected at most {MAX_BYTES}.")
-        with np.load(path, allow_pickle=False) as arrays:
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as arrays:
+            warnings.simplefilter("ignore")  # that Python 2 wrote it
             columns = {
                 name: arrays[name] for name in (*FIELDS, "videos", "labels") if name in arrays
             }
     except EvalError:
         raise
-    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise EvalError(f"{path} cannot be read as .npz: {error}.") from None
     return from_columns(columns, str(path))
 

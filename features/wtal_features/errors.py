@@ -3,6 +3,26 @@
 from dataclasses import dataclass
 from typing import Literal
 
+LONGEST_MESSAGE = 2000  # characters; of one that quotes a file at length the end is cut
+
+
+def legible(text: str) -> str:
+    r"""A message as it may be written to a terminal, whatever name or value of a file it quotes.
+
+    Args:
+        text: What cannot be printed in it is escaped: a file shall not steer a terminal.
+
+    Example:
+        >>> print(legible("a\x1b[31m\n"))
+        a\x1b[31m\n
+    """
+    cut = text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 3]}..."
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
 
 class FeatureError(ValueError):
     """Something about the user's input that the user can mend.
@@ -19,6 +39,7 @@ class FeatureError(ValueError):
 
     def __init__(self, problem: str, cure: str = "", *, code: str = "input") -> None:
         """Join problem and cure into the message; keep the parts."""
+        problem, cure = legible(problem), legible(cure)
         super().__init__(f"{problem} {cure}" if cure else problem)
         self.problem, self.cure, self.code = problem, cure, code
 

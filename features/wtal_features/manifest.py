@@ -1,6 +1,6 @@
 """What a store says about itself: encoder, window, stride, and the time base of every video."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,7 +98,8 @@ def positive(value: object, what: str) -> float | None:
     if value is None:
         return None
     # bool is a kind of int in Python, but `true` is no frame rate.
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 0 < value <= sys.float_info.max:  # an int may be larger than any float
         return value
     raise FeatureError(f"{what} is {value!r}; expected a number above zero.", code="manifest")
 

@@ -400,8 +400,8 @@ class StoreWriter:
         # A kill may cut the last line short: what follows the last line end does not count.
         for line in read_text(path).split("\n")[:-1]:
             try:
-                records.append(json.loads(line))
-            except ValueError as error:
+                records.append(_record(json.loads(line), head=not records))
+            except (ValueError, RecursionError) as error:
                 raise FeatureError(
                     f"{path} is damaged: {line[:80]!r}.", "Choose a new folder.", code="journal"
                 ) from error
@@ -454,6 +454,21 @@ class StoreWriter:
             record = {"video": video, "entry": entry, **common}
             self._append(record)
             self._note(record)
+
+
+def _record(value: object, *, head: bool) -> dict[str, Any]:
+    """A line of a journal: settings first, then a finished video each.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    video, entry = value.get("video"), value.get("entry")
+    finished = isinstance(video, str) and isinstance(entry, dict)
+    if not head and not (finished and value.keys() >= {"dims", "dtype"}):
+        raise ValueError("no finished video")
+    return value
 
 
 def read_head(path: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Calibration:
                 str(value["model"]),
                 dict(value["about"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, WtalError):
                 raise WtalError(f"{source}: {error}") from None
             raise WtalError(

@@ -99,7 +99,7 @@ class Localized:
         for data in file:
             try:
                 video, key, _ = json.loads(data)
-            except ValueError:  # cut short, or not ours
+            except (ValueError, TypeError, RecursionError):  # cut short, or not ours
                 break
             if not data.endswith(b"\n"):
                 break

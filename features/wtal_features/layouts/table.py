@@ -18,8 +18,10 @@ def read_video(path: Path) -> dict[str, FeatureArray]:
     rows: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
     for line, cells in read_rows(path):
         try:
-            # Decimal text has no dtype of its own; float32 is the store's widest.
-            row = np.array([float(cell) for cell in cells], dtype=np.float32)
+            # Decimal text has no dtype of its own; float32 is the store's widest. What it cannot
+            # hold becomes infinite, which the store refuses with the snippet.
+            with np.errstate(over="ignore"):
+                row = np.array([float(cell) for cell in cells], dtype=np.float32)
         except ValueError as error:
             if not rows and line == 1:
                 continue  # a header

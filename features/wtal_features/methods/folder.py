@@ -168,7 +168,15 @@ def load_state(folder: Path) -> Saved:
             about = json.loads(file.metadata()[_ENTRY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return Saved(int(about["stage"]), int(about["step"]), tensors)
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise FeatureError(
             f"{path} is damaged: {' '.join(str(error).split())[:120]}.",
             "Remove it and begin again, or restore it from a copy.",
@@ -187,11 +195,14 @@ def metrics(folder: Path, stage: int, step: int) -> Iterator[Callable[[Mapping[s
     """
     path = folder / METRICS
     kept = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    ):
         try:
             entry = json.loads(line)
             before = (entry["stage_number"], entry["step"]) <= (stage, step)
-        except (ValueError, TypeError, KeyError):  # the last line of a run that was killed
+        # The last line of a run that was killed, or a damaged one.
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
         if before:
             kept.append(line + "\n")
@@ -212,6 +223,6 @@ def metrics(folder: Path, stage: int, step: int) -> Iterator[Callable[[Mapping[s
 def last_figures(folder: Path) -> dict[str, Any]:
     """The last line of metrics.jsonl; empty where there is none."""
     path = folder / METRICS
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     figures: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     return figures

@@ -244,7 +244,10 @@ def _array(path: Path, info: zipfile.ZipInfo) -> NDArray[np.float32]:
         raise FeatureError(
             f"{where} cannot be unpacked: {error}.", "Write it again.", code="damaged"
         ) from error
-    return shaped(np.frombuffer(data, header.dtype), header).astype(np.float32)
+    if len(data) < header.data_bytes:
+        raise FeatureError(f"{where} ends early.", "Write it again.", code="truncated")
+    with np.errstate(over="ignore"):  # infinite values are refused by `_check`
+        return shaped(np.frombuffer(data, header.dtype), header).astype(np.float32)
 
 
 def _check(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:

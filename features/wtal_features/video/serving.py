@@ -41,7 +41,7 @@ def answer_all(requests: IO[bytes], answers: IO[bytes], work: Work) -> None:
         try:
             reply(work(message[0], reply))
         except FeatureError as error:
-            reply(_fault(error))
+            reply(_fault(_named(error, message[0]["path"])))
         except Exception as error:
             if not _lacks_memory(error):
                 raise
@@ -53,6 +53,13 @@ def answer_all(requests: IO[bytes], answers: IO[bytes], work: Work) -> None:
 def _lacks_memory(error: Exception) -> bool:
     """Torch and OpenCV have no class of their own for it."""
     return isinstance(error, MemoryError) or "allocate" in str(error)
+
+
+def _named(error: FeatureError, path: str) -> FeatureError:
+    """The error with the video in it, which what is deep inside of decoding does not know."""
+    if path in error.problem:
+        return error
+    return FeatureError(f"{path}: {error.problem}", error.cure, code=error.code)
 
 
 def _fault(error: FeatureError) -> Message:
