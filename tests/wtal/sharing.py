@@ -11,7 +11,6 @@ from unittest.mock import patch
 import torch
 
 from tests.group import join, leave
-from wtal import training
 from wtal.config import Config, load_config
 from wtal.corrections.file import Correction, Corrections, VideoCorrections
 from wtal.dcc import DenoisedContrast
@@ -73,7 +72,7 @@ own = threading.local()  # which of the peers a thread is
 @contextmanager
 def as_peers() -> Iterator[None]:
     """Trainings find their peers in `own`."""
-    with patch.object(training.Peers, "running", lambda device: own.peers):
+    with patch.object(Peers, "running", lambda device: own.peers):
         yield
 
 
