@@ -11,9 +11,10 @@ class EvalError(ValueError):
     """Input or options that cannot be evaluated: what, where, and what is expected instead."""
 
     def __init__(self, message: str) -> None:
-        """Keep the message to a length that can be read."""
-        cut = f"{message[: LONGEST_MESSAGE - 3]}..."
-        super().__init__(message if len(message) <= LONGEST_MESSAGE else cut)
+        """Keep the message to a line that can be read, whatever it quotes of a file."""
+        cut = f"{message[: LONGEST_MESSAGE - 3]}..." if len(message) > LONGEST_MESSAGE else message
+        escaped = (c if c.isprintable() else repr(c)[1:-1] for c in cut)
+        super().__init__(cut if cut.isprintable() else "".join(escaped)[:LONGEST_MESSAGE])
 
 
 def shown(value: object) -> str:

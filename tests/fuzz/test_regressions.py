@@ -167,6 +167,17 @@ def test_a_whitening_with_a_number_beyond_float32_is_refused(tmp_path: Path) -> 
     refused(FeatureError, "white.npz", lambda: load_whitening(path), says="infinity")
 
 
+@pytest.mark.parametrize("header", [b"{'descr': (\n", b"{'descr': '<f8',\n\x1b[31m}\n", b"(L\n"])
+def test_an_npz_of_detections_with_half_a_header_is_refused_on_one_line(
+    header: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "found.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        length = len(header).to_bytes(2, "little")
+        archive.writestr("video.npy", b"\x93NUMPY\x01\x00" + length + header)
+    refused(EvalError, "found.npz", lambda: read_detections(path), says="cannot be read as .npz")
+
+
 def test_an_npz_of_detections_that_python_2_wrote_is_read_in_silence(tmp_path: Path) -> None:
     """Its shapes are of long integers; so says a warning of NumPy, which nobody can mend."""
     path = tmp_path / "found.npz"
