@@ -24,6 +24,7 @@ from wtal.config import load_config
 from wtal.corrections.file import read_corrections
 from wtal.errors import WtalError
 from wtal.model import BaSNet, ModelConfig
+from wtal.peers import ALONE
 from wtal.pipeline.localized import Localized
 from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
@@ -115,7 +116,7 @@ def test_a_number_of_a_table_beyond_float32_becomes_infinite_in_silence(tmp_path
 def test_a_damaged_line_of_a_training_log_is_dropped(line: str, tmp_path: Path) -> None:
     good = '{"step": 1, "total": 0.5}\n'
     path = written(tmp_path / "metrics.jsonl", good + line + "\n")
-    with _metrics(tmp_path, 5):
+    with _metrics(tmp_path, 5, ALONE):
         pass
     assert path.read_text() == good
 

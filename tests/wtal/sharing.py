@@ -11,6 +11,7 @@ from unittest.mock import patch
 import torch
 
 from tests.group import join, leave
+from wtal import training
 from wtal.config import Config, load_config
 from wtal.corrections.file import Correction, Corrections, VideoCorrections
 from wtal.dcc import DenoisedContrast
