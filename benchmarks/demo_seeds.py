@@ -62,7 +62,7 @@ def _without_pretraining(out: Path, seed: int) -> dict[str, Figures]:
         (out / name).rename(places.root / name)
     network = dict(text.split("=") for text in config.encoder)
     words = replace(
-        stages.extract_words(network["network.arch"]),
+        stages.extract_words((network["network.arch"],)),
         width=float(network["network.width"]),
         frames=int(network["clips.frames"]),
         every=int(network["clips.every"]),

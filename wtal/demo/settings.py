@@ -26,11 +26,10 @@ ENCODER = (
     "optim.batch=32",
     "optim.steps=300",
 )
-MOTION_ENCODER = "motion-histogram"
 # The same for BaS-Net and DCC. A class needs a share of .15: docs/decisions/0009.
 NETWORK = (
     "model.hidden_dim=128",
-    "model.dropout=0.3",  # 100 features, not 2048
+    "model.dropout=0.3",  # 64 features, not 2048
     "train.steps=800",
     "localize.class_threshold=0.15",
 )

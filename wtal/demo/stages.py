@@ -16,7 +16,7 @@ import wtal_eval
 from wtal import extract, pretrain
 from wtal.config import load_config
 from wtal.demo.filming import FPS
-from wtal.demo.settings import METHOD, MOTION_ENCODER
+from wtal.demo.settings import METHOD
 from wtal.errors import WtalError
 from wtal.inputs import labels_of, videos_of
 from wtal.localize import Localizer
@@ -116,7 +116,7 @@ def extract_features(
         telling: Told how far it is.
         words: Another encoder than the pre-trained one.
     """
-    words = words or extract_words(str(places.encoder))
+    words = words or extract_words((str(places.encoder),))
     with telling.bar("extracting") as progress:
         extract.run(
             places.videos,
@@ -130,10 +130,9 @@ def extract_features(
         )
 
 
-def extract_words(encoder: str) -> extract.Words:
-    """Snippets of half a second: what the encoder sees, and histograms of the file's own motion."""
-    streams = (f"rgb={encoder}", f"flow={MOTION_ENCODER}")
-    return extract.Words(encoders=streams, motion="mv", fps=str(FPS), stride=STRIDE, batch=32)
+def extract_words(encoders: tuple[str, ...]) -> extract.Words:
+    """Snippets of half a second."""
+    return extract.Words(encoders=encoders, fps=str(FPS), stride=STRIDE, batch=32)
 
 
 def learn_to_find(
