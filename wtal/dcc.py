@@ -274,10 +274,11 @@ class DenoisedContrast:
         taught = self._taught(snippets, output, batch)
         if not sums["counted"]:
             return Contrast(None, taught, figures)
+        if own:
+            return Contrast(share * found.loss, taught, figures)
         # Without anchors of its own a process still takes part in the backward pass.
         nothing = 0 * (regions.vectors_SMd.sum() + written.regions.vectors_SMd.sum())
-        loss = share * found.loss if own else nothing
-        return Contrast(loss, taught, figures)
+        return Contrast(nothing, taught, figures)
 
     def _written(self, index_S: Tensor, regions: Regions, part: Part | None) -> Written:
         """The slots and regions of the whole batch, from those of this process."""
@@ -349,10 +350,8 @@ class DenoisedContrast:
         if self.started is None or self.config.denoise == "off":
             return torch.ones_like(labels_NC, dtype=torch.float32)
         draw = torch_generator(self.seed, "controls", step, labels_NC.device)
-        own = slice(None)
-        if part is not None:
-            before, _ = part.snippets
-            own = slice(before, before + len(labels_NC))
+        before = 0 if part is None else part.snippets[0]
+        own = slice(before, before + len(labels_NC))
         if self.config.denoise == "random":
             return random_confidence(self.peers.gather(labels_NC), self.clusters.K, draw)[own]
         confidence_NC = self.clusters.confidence(
