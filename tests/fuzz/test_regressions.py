@@ -29,6 +29,7 @@ from wtal.pipeline.localized import Localized
 from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
 from wtal_features.errors import FeatureError
+from wtal_features.layouts import Limits, npz
 from wtal_features.layouts.table import read_video
 from wtal_features.methods.folder import STATE, metrics
 from wtal_features.methods.folder import load_state as load_pretraining
@@ -41,6 +42,7 @@ from wtal_features.video.worker import Request, _cut
 from wtal_features.writer import JOURNAL, StoreWriter
 
 DEEP = "[" * 100_000
+LISTED = b"PK\x01\x02"  # before a member in the directory of an archive
 HUGE = "1" + "0" * 400  # an integer that no float can hold
 
 
@@ -159,6 +161,39 @@ def test_an_npz_of_detections_that_claims_80_terabytes_is_refused(tmp_path: Path
         for name in ("video", "label", "start", "end", "score"):
             archive.writestr(f"{name}.npy", start + header)
     refused(EvalError, "found.npz", lambda: read_detections(path), says="cannot be read as .npz")
+
+
+def changed(data: bytes, mark: bytes, at: int, value: int) -> bytes:
+    """The archive with another byte at a distance behind the last mark."""
+    place = data.rindex(mark) + at
+    return data[:place] + bytes([value]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("mark", "at", "value"),
+    [(LISTED, 6, 255), (LISTED, 10, 99), (LISTED, 8, 1), (b"PK\x03\x04", 0, 0)],
+    ids=["a version to come", "an unknown packing", "encrypted", "no header where it should be"],
+)
+def test_an_archive_that_cannot_be_unpacked_is_refused(
+    mark: bytes, at: int, value: int, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "video.npz", changed(seeds.npz()[3]["video.npz"], mark, at, value))
+    refused(FeatureError, "video.npz", lambda: read_archived(path, Limits()), says="npz")
+    refused(FeatureError, "video.npz", lambda: load_whitening(path), says="npz")
+
+
+def test_a_member_whose_lzma_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "video.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("features.npy", seeds.npy()[0]["video.npy"])
+    data = path.read_bytes()
+    middle = data.index(b"features.npy") + len(b"features.npy") + 9
+    written(path, data[:middle] + b"\xff" * 40 + data[middle + 40 :])
+    refused(FeatureError, "video.npz", lambda: read_archived(path, Limits()), says="unpacked")
+
+
+def read_archived(path: Path, limits: Limits) -> list[object]:
+    return [read() for read in npz.read_archive(path, limits).videos.values()]
 
 
 def test_a_whitening_with_a_number_beyond_float32_is_refused(tmp_path: Path) -> None:

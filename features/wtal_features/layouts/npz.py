@@ -1,8 +1,13 @@
 """NPZ archives: one with an array per video, or one per video."""
 
+import lzma
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -23,6 +28,23 @@ _MAX_RATIO = 200
 _RATIO_FLOOR_BYTES = 1 << 26
 
 
+# What the standard reader raises over damaged archives, besides an error of its own: packings and
+# versions that it does not know, encryption, sizes that are none.
+UNREADABLE = (
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The arrays of an archive by name, without `.npy`.
 
@@ -33,7 +55,7 @@ def members(path: Path) -> dict[str, zipfile.ZipInfo]:
         try:
             with zipfile.ZipFile(handle) as archive:
                 infos = archive.infolist()
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        except UNREADABLE as error:
             raise FeatureError(
                 f"{path} is no NPZ archive: {error}.", "Write it again.", code="not-npz"
             ) from error
@@ -55,27 +77,33 @@ def read_member(path: Path, info: zipfile.ZipInfo, limits: Limits) -> FeatureArr
     """
     where = named_in(path, info.filename)
     limits.check(info.file_size, where)
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as handle:
-            header = read_header(handle, where)
-            check_float(header, where, double=True)
-            check_shape(header.shape, where)
-            check_size(header, info.file_size, where)
-            data = handle.read(header.data_bytes)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,  # a compression that zipfile does not know
-        RuntimeError,  # encrypted
-        EOFError,
-        OSError,
-    ) as error:
-        raise FeatureError(
-            f"{where} cannot be unpacked: {error}.", "Write it again.", code="damaged"
-        ) from error
+    with open_member(path, info, where) as handle:
+        header = read_header(handle, where)
+        check_float(header, where, double=True)
+        check_shape(header.shape, where)
+        check_size(header, info.file_size, where)
+        data = handle.read(header.data_bytes)
     if len(data) < header.data_bytes:
         raise FeatureError(f"{where} ends early.", "Write it again.", code="truncated")
     return shaped(np.frombuffer(data, dtype=header.dtype), header)
+
+
+@contextmanager
+def open_member(path: Path, info: zipfile.ZipInfo, where: str) -> Iterator[IO[bytes]]:
+    """A member of an archive, to be read inside the block.
+
+    Raises:
+        FeatureError: If it cannot be unpacked; those of the block pass.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(info) as handle:
+            yield handle
+    except FeatureError:
+        raise
+    except UNREADABLE as error:
+        raise FeatureError(
+            f"{where} cannot be unpacked: {error}.", "Write it again.", code="damaged"
+        ) from error
 
 
 def read_archive(path: Path, limits: Limits) -> Layout:

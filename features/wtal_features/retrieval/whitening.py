@@ -8,7 +8,6 @@ Source: TCA (WACV 2021), section 3.1; layout of the file as in xwen99/temporal_c
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
-from wtal_features.layouts.npz import members
+from wtal_features.layouts.npz import members, open_member
 from wtal_features.npy import check_float, check_size, read_header, shaped
 from wtal_features.retrieval.aggregator import HEADS
 
@@ -234,16 +233,11 @@ def _array(path: Path, info: zipfile.ZipInfo) -> NDArray[np.float32]:
         raise FeatureError(
             f"{where} has {info.file_size} bytes; expected at most {_MAX_BYTES}.", code="too-large"
         )
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as handle:
-            header = read_header(handle, where)
-            check_float(header, where, double=True)
-            check_size(header, info.file_size, where)
-            data = handle.read(header.data_bytes)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
-        raise FeatureError(
-            f"{where} cannot be unpacked: {error}.", "Write it again.", code="damaged"
-        ) from error
+    with open_member(path, info, where) as handle:
+        header = read_header(handle, where)
+        check_float(header, where, double=True)
+        check_size(header, info.file_size, where)
+        data = handle.read(header.data_bytes)
     if len(data) < header.data_bytes:
         raise FeatureError(f"{where} ends early.", "Write it again.", code="truncated")
     with np.errstate(over="ignore"):  # infinite values are refused by `_check`
