@@ -360,6 +360,17 @@ def test_the_page_lies_beside_the_detections_unless_it_is_named() -> None:
     assert Words(Path("run/other.json"), out=Path("x.HTML")).target == Path("x.HTML")
 
 
+def test_the_page_of_a_whole_run_is_replaced_only_by_name(tmp_path: Path) -> None:
+    for name in ("detections.json", "run.json", "other.json"):
+        (tmp_path / name).write_text("{}")
+    page = tmp_path / "report.html"
+    for given in (tmp_path, tmp_path / "detections.json"):
+        with pytest.raises(WtalError, match="the page of `wtal run`, .* name another with --out"):
+            Words(given)
+        assert Words(given, out=page).target == page
+    assert Words(tmp_path / "other.json").target == tmp_path / "other-report.html"
+
+
 @pytest.mark.parametrize("word", ["", "a", "=b", "a=", " = "])
 def test_another_result_needs_a_name_and_a_file(word: str) -> None:
     with pytest.raises(WtalError, match="expected NAME=FILE"):
