@@ -149,7 +149,11 @@ class Localizer:
 
         run = Path(run)
         if not (run / "config.yaml").is_file():
-            raise WtalError(f"{run} is no run folder: it has no config.yaml; train one first.")
+            made = (run / "model" / "config.yaml").is_file()  # as `wtal run` leaves it
+            hint = f" The run that `wtal run` trained is {run / 'model'}." if made else ""
+            raise WtalError(
+                f"{run} is no run folder: it has no config.yaml; train one first.{hint}"
+            )
         fixed = [text for text in overrides if text.strip().startswith("features")]
         if fixed:
             raise WtalError(

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tests.wtal.pipelining import FAST, TAGS, Bench, contents, film, work_here, write_tags
 from wtal.cli import app
 from wtal.errors import WtalError
+from wtal.localize import Localizer
 from wtal.pipeline import (
     Telling,
     Words,
@@ -195,6 +196,16 @@ def test_how_segments_are_cut_is_changed_without_training(bench: Bench) -> None:
     assert (result.trained, result.localized) == (False, 5)
     assert result.found.segments == 5
     assert not any(line.startswith("expected") for line in bench.said)
+
+
+def test_options_that_come_to_the_same_are_no_other_options(bench: Bench) -> None:
+    assert not bench.run(overrides=("train.steps=9", *FAST)).new
+    assert not any(line.startswith("expected") for line in bench.said)
+
+
+def test_the_folder_of_a_whole_run_is_told_from_that_of_its_model(finished: Path) -> None:
+    with pytest.raises(WtalError, match=r"train one first\. The run that .* is .*model\.$"):
+        Localizer.load(finished / "out")
 
 
 def test_another_encoder_replaces_the_features_and_says_so(bench: Bench) -> None:

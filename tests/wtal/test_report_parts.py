@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal.calibration import Calibration
@@ -171,6 +171,7 @@ def test_where_nothing_is_sure_the_page_begins_with_the_best_there_is() -> None:
 # -- curves ---------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 3000), st.integers(0, 5))
 def test_a_pooled_and_quantised_curve_is_the_maximum_of_its_points_within_a_255th(
     T: int, seed: int
@@ -358,6 +359,17 @@ def test_the_page_lies_beside_the_detections_unless_it_is_named() -> None:
     assert Words(Path("run/detections.json")).target == Path("run/report.html")
     assert Words(Path("run/other.json")).target == Path("run/other-report.html")
     assert Words(Path("run/other.json"), out=Path("x.HTML")).target == Path("x.HTML")
+
+
+def test_the_page_of_a_whole_run_is_replaced_only_by_name(tmp_path: Path) -> None:
+    for name in ("detections.json", "run.json", "other.json"):
+        (tmp_path / name).write_text("{}")
+    page = tmp_path / "report.html"
+    for detections in (tmp_path, tmp_path / "detections.json"):
+        with pytest.raises(WtalError, match=r"the page of `wtal run`, .* name another with --out"):
+            Words(detections)
+        assert Words(detections, out=page).target == page
+    assert Words(tmp_path / "other.json").target == tmp_path / "other-report.html"
 
 
 @pytest.mark.parametrize("word", ["", "a", "=b", "a=", " = "])

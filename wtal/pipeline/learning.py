@@ -100,7 +100,9 @@ def awaited(words: Words, tagging: Tagging, gone: Collection[str], ledger: Ledge
 def _asked(words: Words, tagging: Tagging, gone: Collection[str] = ()) -> str:
     """What is known of a training before there are features."""
     tags = sorted(pair for pair in tagging.tags_of_training.items() if pair[0] not in gone)
-    return digest(tags, _given(words), file_digest(words.corrections))
+    # Not the words, of which the later may undo the earlier, but what they come to.
+    config = _unlike_default(load_config(None, _given(words)))
+    return digest(tags, config, file_digest(words.corrections))
 
 
 def training_overrides(words: Words, dim: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from wtal.errors import WtalError
 from wtal.report.data import Cost
 
 DETECTIONS_FILE = "detections.json"  # as in wtal.results, which would bring torch
+LEDGER = "run.json"  # as in wtal.pipeline.places, likewise
 REPORT_FILE = "report.html"
 TOP = 200  # detections of one video that a person might look through
 ENDINGS = (".html", ".htm")
@@ -89,6 +90,12 @@ class Words:
 
     def _check_out(self) -> None:
         """A page, that is none of the inputs."""
+        beside = self.target.with_name(LEDGER)
+        if self.out is None and self.target.name == REPORT_FILE and beside.is_file():
+            raise WtalError(
+                f"{self.target} is the page of `wtal run`, which keeps it up to date; name another "
+                "with --out."
+            )
         if self.target.is_dir():
             raise WtalError(
                 f"--out {self.target} is a folder; name a file, such as "
