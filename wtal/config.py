@@ -218,7 +218,7 @@ def _refuse_surprises(path: str, data: bytes) -> None:
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            line = event.start_mark.line + 1
+            line = 1 + (event.start_mark.line if event.start_mark else 0)
             raise WtalError(f"{path} is not a plain YAML file: line {line} has the tag {tag!r}.")
     nodes = [yaml.compose(data, Loader=yaml.SafeLoader)]
     while nodes:

@@ -59,7 +59,8 @@ def _edited(tree: Pairs, draw: Draw) -> str:
     inner = [(c, i) for c, i in places(tree) if str(_value(c, i)).startswith('{"')]
     if inner and draw.random() < 0.7:
         container, i = inner[draw.integers(len(inner))]
-        put(container, i, json_of(_value(container, i).encode(), draw).decode("utf-8", "replace"))
+        text = str(_value(container, i)).encode()
+        put(container, i, json_of(text, draw).decode("utf-8", "replace"))
     else:
         mutate_tree(tree, draw)
     return as_text(tree, ascii_only=bool(draw.random() < 0.5))
@@ -257,7 +258,7 @@ def index_of(data: bytes, draw: Draw) -> bytes:
     block = bytearray(data[offset : offset + size + 1])
     for _ in range(int(draw.choice([1, 1, 2, 4]))):
         block[draw.integers(len(block))] = int(
-            draw.choice([0, 1, 2, 8, 127, 128, 255, draw.integers(256)])
+            draw.choice([0, 1, 2, 8, 127, 128, 255, int(draw.integers(256))])
         )
     crc = struct.pack("<I", _masked(crc32c(bytes(block))))
     return data[:offset] + bytes(block) + crc + data[offset + size + 5 :]

@@ -31,7 +31,7 @@ class Forked:
             if child == 0:
                 os.dup2(words.fileno(), 2)
                 os._exit(_work(arguments))
-            _, status = os.waitpid(child, 0)
+            status = os.waitpid(child, 0)[1]
             words.seek(0)
             said = words.read().decode("utf-8", "replace")
         code = os.waitstatus_to_exitcode(status)

@@ -328,7 +328,7 @@ def _video(folder: Path) -> object:
 
 READERS: dict[str, Reader] = {
     "annotations": Reader(
-        seeds.annotations,
+        seeds.truths,
         (_evaluator_annotations, _training_labels, _feature_annotations, _clip_list),
     ),
     "evalkit": Reader(seeds.evalkit, (_evalkit_folder,)),

@@ -38,7 +38,7 @@ _CALIBRATION = {
 }
 
 
-def annotations() -> list[Files]:
+def truths() -> list[Files]:
     """ActivityNet's form, with numbers and with texts."""
     database = {"v0": _ENTRY, "v1": _TEXTS, "v2": {**_ENTRY, "annotations": []}}
     full = {"version": "1", "taxonomy": [], "database": database}
