@@ -92,7 +92,7 @@ class Bench:
         """As before the first run; the folder itself stays, for it may be a disk of its own."""
         self.out.mkdir(exist_ok=True)
         for path in self.out.iterdir():
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.command.begin(self.inputs, self.out)
 
     def made(self) -> dict[str, bytes]:

@@ -203,6 +203,16 @@ def test_files_of_an_export_that_was_killed_are_not_left_behind(
     assert files_of(out) == {"a.vtt", "b.vtt", "quiet.vtt"}
 
 
+def test_a_folder_of_an_export_that_was_killed_before_it_began_is_taken(
+    results: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".wtal-tmp-0123456789abcdef").write_bytes(b"half a marker")
+    export(results, "--to", "webvtt", "--out", out)
+    assert not list(out.glob(".wtal-tmp-*"))
+
+
 def test_a_marker_that_somebody_wrote_removes_nothing_outside(
     results: Path, tmp_path: Path
 ) -> None:

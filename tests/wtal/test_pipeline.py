@@ -311,6 +311,13 @@ def _lasting(out: Path) -> dict[str, str]:
     return {name: found[name] for name in kept}
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_first_ledger_goes_on(new: Bench) -> None:
+    new.out.mkdir()
+    (new.out / ".wtal-tmp-0123456789abcdef").write_bytes(b"{")
+    assert new.run().extracted == 5
+    assert not list(new.out.rglob(".wtal-tmp-*"))
+
+
 def test_ctrl_c_ends_in_a_sentence_that_says_how_to_go_on(
     new: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,16 @@ from wtal.errors import WtalError
 from wtal.exports.job import Job, Video
 from wtal.exports.text import Names
 from wtal_features import FeatureError
-from wtal_features.files import atomic_write, check_name, lock, make_folder, no_follow, read_text
+from wtal_features.files import (
+    TEMPORARY_PREFIX,
+    atomic_write,
+    check_name,
+    lock,
+    make_folder,
+    no_follow,
+    read_text,
+    sweep,
+)
 
 MARKER = (
     ".wtal-export"  # JSON lines: the format that the folder is of, then the files that are ours
@@ -65,7 +74,9 @@ def refuse_foreign(folder: Path, format_name: str) -> None:
         return
     if made:
         raise WtalError(f"{folder} holds an export to {made}; choose another folder for --out.")
-    found = sorted(path.name for path in folder.iterdir() if path.name not in _OWN)
+    names = sorted(path.name for path in folder.iterdir() if path.name not in _OWN)
+    # A kill may come while the first marker is written.
+    found = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
     if found:
         raise WtalError(
             f"{folder} holds {found[0]!r} and was not made by an export to {format_name}; "
@@ -88,6 +99,7 @@ def owned(folder: Path, format_name: str) -> Iterator[Folder]:
     refuse_foreign(folder, format_name)
     make_folder(folder)
     with lock(folder):
+        sweep(folder)
         _, before = _read(folder)
         if not before:
             _mark(folder, format_name, ())

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.errors import WtalError
-from wtal_features.files import make_folder, sweep
+from wtal_features.files import TEMPORARY_PREFIX, make_folder, sweep
 
 LEDGER = "run.json"
 _HARMLESS = {".lock", ".DS_Store"}
@@ -113,7 +113,9 @@ def refuse_other(root: Path, videos: Path) -> None:
         raise WtalError(f"--out {root} is a file; expected a folder.")
     if not root.exists() or (root / LEDGER).is_file():
         return
-    found = sorted(path.name for path in root.iterdir() if path.name not in _HARMLESS)
+    names = sorted(path.name for path in root.iterdir() if path.name not in _HARMLESS)
+    # A kill may come while the first ledger is written.
+    found = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
     if found:
         raise WtalError(
             f"{root} holds {found[0]!r} and was not made by `wtal run`; choose a new or empty "
