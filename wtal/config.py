@@ -30,6 +30,7 @@ from wtal.schedule import TrainConfig
 from wtal.validation import ValidationConfig
 
 MAX_BYTES = 1_000_000  # a config is a page of text
+MAX_DEPTH = 32  # sections, keys, lists
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,18 @@ def _load(path: str, data: bytes) -> Any:
 
 
 def _refuse_surprises(path: str, data: bytes) -> None:
-    """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys."""
+    """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys.
+
+    The time that PyYAML takes grows with the square of the depth: 30,000 brackets are a minute.
+    """
+    depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise WtalError(
+                f"{path} is not a plain YAML file: it is nested deeper than {MAX_DEPTH}."
+            )
         if isinstance(event, yaml.AliasEvent):
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
         tag = getattr(event, "tag", None)
