@@ -106,7 +106,8 @@ def read_config(
         """The override that set a key or a section around it, else the file."""
         sections = name.split(".")
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
-        return next((places[part] for part in around if part in places), str(path))
+        file = "-o" if path is None else str(path)
+        return next((places[part] for part in around if part in places), file)
 
     return _build(default, tree, where, "", type(default)), places
 
@@ -202,7 +203,7 @@ def _load(path: str, data: bytes) -> Any:
 def _refuse_surprises(path: str, data: bytes) -> None:
     """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys.
 
-    The time that PyYAML takes grows with the square of the depth: 30,000 brackets are a minute.
+    The time that PyYAML takes grows with the square of the depth: 30,000 brackets take minutes.
     """
     depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
@@ -276,7 +277,11 @@ def _build(default: T, tree: Any, where: Callable[[str], str], prefix: str, root
             values[key] = _build(section, {} if value is None else value, where, name, root)
         else:
             values[key] = _value(types_by_name[key], value, where(name), name)
-    return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
+    try:
+        return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
+    except WtalError as error:  # out of range; the sentence begins with the key
+        key = str(error).partition(" ")[0]
+        raise WtalError(f"{where(key)}: {error}") from error
 
 
 def _nearest(key: str, prefix: str, root: type[Any]) -> str:
