@@ -30,6 +30,7 @@ from wtal.schedule import TrainConfig
 from wtal.validation import ValidationConfig
 
 MAX_BYTES = 1_000_000  # a config is a page of text
+MAX_DEPTH = 32  # sections, keys, lists
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def read_config(
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
         found = [places[part] for part in around if part in places]
         inside = [place for key, place in places.items() if key.startswith(f"{name}.")]
-        return [*found, *([] if name in of_file else inside), str(path)][0]
+        return [*found, *([] if name in of_file else inside), "-o" if path is None else str(path)][0]
 
     return _build(default, tree, where, "", type(default)), places
 
@@ -212,8 +213,18 @@ def _load(path: str, data: bytes) -> Any:
 
 
 def _refuse_surprises(path: str, data: bytes) -> None:
-    """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys."""
+    """Aliases can blow a small file up a billionfold, and YAML keeps the last of repeated keys.
+
+    The time that PyYAML takes grows with the square of the depth: 30,000 brackets take minutes.
+    """
+    depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise WtalError(
+                f"{path} is not a plain YAML file: it is nested deeper than {MAX_DEPTH}."
+            )
         if isinstance(event, yaml.AliasEvent):
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
         tag = getattr(event, "tag", None)
@@ -277,7 +288,11 @@ def _build(default: T, tree: Any, where: Callable[[str], str], prefix: str, root
             values[key] = _build(section, {} if value is None else value, where, name, root)
         else:
             values[key] = _value(types_by_name[key], value, where(name), name)
-    return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
+    try:
+        return typing.cast(T, dataclasses.replace(typing.cast(Any, default), **values))
+    except WtalError as error:  # out of range; the sentence begins with the key
+        key = str(error).partition(" ")[0]
+        raise WtalError(f"{where(key)}: {error}") from error
 
 
 def _nearest(names: list[str], prefix: str, root: type[Any]) -> str:

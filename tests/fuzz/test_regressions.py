@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -89,6 +90,24 @@ def test_a_config_with_a_value_that_looks_like_a_date_or_number_is_refused(
     refused(WtalError, "config.yaml", lambda: load_config(path), says=says)
     override = f"train.steps={value}"
     refused(WtalError, "train.steps", lambda: load_config(None, [override]), says=says)
+
+
+def test_a_value_of_a_config_out_of_range_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "config.yaml", "model: {dropout: 1000.0}\n")
+    refused(WtalError, "config.yaml: ", lambda: load_config(path), says="model.dropout is 1000.0")
+    override = ["localize.class_threshold=7"]
+    says = r"-o localize.class_threshold=7: localize.class_threshold is 7"
+    path = written(tmp_path / "config.yaml", "model: {dropout: 0.5}\n")
+    refused(WtalError, "-o ", lambda: load_config(path, override), says=says)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_a_config_of_30000_levels_is_refused_at_once(opening: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "config.yaml", "train: " + opening * 30_000)
+    begun = time.process_time()
+    says = "nested deeper than 32|is not a plain YAML file"
+    refused(WtalError, "config.yaml", lambda: load_config(path), says=says)
+    assert time.process_time() - begun < 2  # it took half a minute
 
 
 def test_a_threshold_of_a_calibration_beyond_all_floats_is_refused(tmp_path: Path) -> None:
