@@ -36,8 +36,8 @@ def main(folder: Path) -> dict[str, Any]:
     load_ray()
     from ray.cluster_utils import Cluster
 
-    size = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args=size)
+    size: Any = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=size)
     second = cluster.add_node(**size)
     videos = make_videos(folder / "videos")
     found = {
