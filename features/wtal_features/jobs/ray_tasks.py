@@ -9,6 +9,7 @@ is started.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from wtal_features.shards import Shard
 
 LOCAL = "local"  # a cluster of this machine, for as long as the command lasts
 _TICK_S = 1.0
+_KNOCK_S = 10.0
 _RETRIES = 5  # of a share whose process or node died
 
 
@@ -89,13 +91,25 @@ def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"include_dashboard": False} if address == LOCAL else {}
     try:
+        _knock(address)
         ray.init(address=address, **quiet, **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise FeatureError(
             f"--ray {address}: no cluster answers there ({str(error).splitlines()[0][:200]}).",
             "Give auto on one of its nodes, HOST:PORT of its head, or local.",
             code="no-cluster",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes where nobody is at home.
+
+    Raises:
+        OSError: If nobody is.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _result(ray: Any, reference: Any, shard: Shard) -> Attempt[Any]:
