@@ -56,7 +56,7 @@ class LocalizeReport:
     """What a share, or all of them, did.
 
     Attributes:
-        done: Videos that the model was asked about now.
+        done: Videos that have detections now and had none before.
         unchanged: Videos that were there already.
         skipped: Video -> why it has no detections.
         note: On the result as a whole.
@@ -174,17 +174,17 @@ class Localization:
         path = self.place.journal(shard)
         make_folder(path.parent)
         with lock(path.parent), Journal(path, self.work) as journal:
-            report.unchanged = journal.take_up(self.store, videos)
-            todo = videos[report.unchanged :]
-            for done, video in enumerate(todo, report.unchanged + 1):
+            known = journal.take_up(self.store, videos)
+            report.unchanged = known - len(journal.faults)
+            for done, video in enumerate(videos[known:], known + 1):
                 # Before it is read, so that a change meanwhile shows in the next run.
                 source = source_of(self.store, video)
                 for _, answer in self.localizer.localize_store(self.store, [video]):
                     journal.add(video, source, answer)
                 progress(done, len(videos))
             journal.finish()
-            report.done = len(todo)
             report.skipped = journal.faults
+            report.done = len(videos) - report.unchanged - len(report.skipped)
         report.note = join_if_complete(shard, self.place, self.work, self.details())
         return report
 

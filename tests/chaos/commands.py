@@ -160,7 +160,12 @@ COMMANDS: dict[str, Command] = {
         differ={**_METRICS, "run.json": _LEDGER, ".eaf": _DATE},
         leave={"report.html": "says what each stage took"},
     ),
-    "localize": Command(_run, _localize, begin=_copy_run),
+    "localize": Command(
+        _run,
+        _localize,
+        begin=_copy_run,
+        leave={".detections.done.json": "says when the result was written"},
+    ),
     "calibrate": Command(_run, _calibrate, begin=_copy_run),
     "pretrain": Command(_clips, _pretrain, again=("--resume",), differ=_METRICS),
 }

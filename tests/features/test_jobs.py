@@ -13,7 +13,7 @@ from wtal_features import FeatureError
 from wtal_features.files import lock
 from wtal_features.jobs import attempt
 from wtal_features.jobs.processes import in_processes
-from wtal_features.jobs.ray_tasks import load_ray
+from wtal_features.jobs.ray_tasks import load_ray, on_ray
 from wtal_features.jobs.underway import UnderWay
 from wtal_features.shards import Shard, begun, divide, shards_of
 
@@ -138,6 +138,20 @@ def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(FeatureError, match=r'not installed. Run pip install "wtal\[ray\]"'):
         load_ray()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
+def test_where_no_cluster_is_one_sentence_says_so_at_once(address: str) -> None:
+    class Ray:
+        """Would try for minutes."""
+
+        def is_initialized(self) -> bool:
+            return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ray", Ray())
+        with pytest.raises(FeatureError, match=r"no cluster answers there .*HOST:PORT"):
+            list(on_ray(Square(Path("log")), shards_of(1), address, lambda: None))
 
 
 # Divisions ---------------------------------------------------------------------------------------

@@ -44,7 +44,6 @@ def main(folder: Path) -> dict[str, Any]:
         "faults": a_fault_and_a_killer(folder, cluster.address),
         "extract": extracted(folder, videos, cluster.address),
         "localize": localized(folder, cluster.address),
-        "nowhere": nowhere(folder, videos),
         "killed": killed(folder, videos, cluster, second),
     }
     cluster.shutdown()
@@ -96,11 +95,6 @@ def a_fault_and_a_killer(folder: Path, address: str) -> dict[str, Any]:
         )
         for name, work in works.items()
     }
-
-
-def nowhere(folder: Path, videos: Path) -> str:
-    here = ("--out", folder / "n", "--encoder", "null", "--ray", "127.0.0.1:1")
-    return wtal("extract", videos, *here)[1]
 
 
 def killed(folder: Path, videos: Path, cluster: Any, node: Any) -> dict[str, Any]:

@@ -64,11 +64,6 @@ def test_a_fault_is_named_and_a_worker_that_died_is_replaced(happened: dict[str,
     assert once == [[1, 1, ""], [2, 4, ""], [3, 9, ""]]
 
 
-def test_an_address_where_no_cluster_is_gives_one_sentence(happened: dict[str, Any]) -> None:
-    assert "error: --ray 127.0.0.1:1: no cluster answers there" in happened["nowhere"]
-    assert "Traceback" not in happened["nowhere"]
-
-
 def test_a_node_that_is_killed_costs_only_the_video_that_it_was_at(
     happened: dict[str, Any],
 ) -> None:

@@ -93,7 +93,7 @@ def _connect(ray: Any, address: str) -> None:
     try:
         _knock(address)
         ray.init(address=address, **quiet, **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise FeatureError(
             f"--ray {address}: no cluster answers there ({str(error).splitlines()[0][:200]}).",
             "Give auto on one of its nodes, HOST:PORT of its head, or local.",
@@ -102,18 +102,14 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    """Ray itself tries for many minutes where nobody listens.
+    """Ray itself would try for minutes where nobody is at home.
 
     Raises:
-        ConnectionError: The port of an address does not answer.
+        OSError: If nobody is.
     """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return  # auto, local
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise ConnectionError(str(error)) from error
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _result(ray: Any, reference: Any, shard: Shard) -> Attempt[Any]:
