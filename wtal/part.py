@@ -69,4 +69,4 @@ class Part:
     def others(self) -> list[int]:
         """Training videos of the batch that other processes see."""
         mine = slice(self.first, self.last)
-        return np.delete(self.videos_B, mine).tolist()  # type: ignore[no-any-return]
+        return np.delete(self.videos_B, mine).tolist()

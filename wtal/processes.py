@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from wtal.errors import WtalError
 
@@ -57,7 +59,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = next(distributed.rendezvous("env://", timeout=_PATIENCE))
+    store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
     try:
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
@@ -71,7 +73,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
             distributed.destroy_process_group()
 
 
-def _end_all(error: BaseException, store: distributed.Store) -> None:
+def _end_all(error: BaseException, store: Any) -> None:
     """Tell the others, or end in silence where another failed before.
 
     Raises:

@@ -73,7 +73,7 @@ own = threading.local()  # which of the peers a thread is
 @contextmanager
 def as_peers() -> Iterator[None]:
     """Trainings find their peers in `own`."""
-    with patch.object(training.Peers, "running", lambda device: own.peers):
+    with patch.object(Peers, "running", lambda device: own.peers):
         yield
 
 

@@ -53,7 +53,7 @@ class Group:
         self.said = [folder / f"said-{rank}" for rank in range(2)]
         self.processes = [self._start(command, rank) for rank in range(2)]
 
-    def _start(self, command: Sequence[str], rank: int) -> "subprocess.Popen[str]":
+    def _start(self, command: Sequence[str], rank: int) -> "subprocess.Popen[bytes]":
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": self.store.port}
         environment = {
             **os.environ,
