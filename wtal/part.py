@@ -69,5 +69,4 @@ class Part:
     def others(self) -> list[int]:
         """Training videos of the batch that other processes see."""
         mine = slice(self.first, self.last)
-        found: list[int] = np.delete(self.videos_B, mine).tolist()
-        return found
+        return np.delete(self.videos_B, mine).tolist()

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed
-from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from wtal.errors import WtalError
@@ -73,7 +73,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
             distributed.destroy_process_group()
 
 
-def _end_all(error: BaseException, store: Store) -> None:
+def _end_all(error: BaseException, store: Any) -> None:
     """Tell the others, or end in silence where another failed before.
 
     Raises:
