@@ -109,7 +109,8 @@ def read_config(
         around = [".".join(sections[:n]) for n in range(len(sections), 0, -1)]
         found = [places[part] for part in around if part in places]
         inside = [place for key, place in places.items() if key.startswith(f"{name}.")]
-        return [*found, *([] if name in of_file else inside), "-o" if path is None else str(path)][0]
+        file = "-o" if path is None else str(path)
+        return [*found, *([] if name in of_file else inside), file][0]
 
     return _build(default, tree, where, "", type(default)), places
 

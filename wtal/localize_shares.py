@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from wtal.journal import Journal, source_of
 from wtal.localize import Localizer
 from wtal.notices import before_localizing
 from wtal.results import DETECTIONS_FILE, SKIPPED_FILE
-from wtal.shards import Place, is_current, join_if_complete, remember_names, work_of
+from wtal.shards import Place, is_current, join_if_complete, remember_names, tidy, work_of
 from wtal.sharing import Progress, Sharing, Watch, do_shares, refuse_undone
 from wtal_features import FeatureError, FeatureStore, open_store
 from wtal_features.files import lock, make_folder
@@ -219,7 +220,9 @@ def run(
     device = torch.device("cpu") if sharing.ray is not None else choose_device(job.device)
     whole = Localization(job, device, warn)
     place, count = whole.place, len(whole.videos)
-    if whole.is_current():
+    current = whole.is_current()
+    tidy(place, whole=current)
+    if current:
         say(f"{place.whole} is up to date: {count} videos unchanged.")
         return {}
     shards = [part] if part else sharing.shares(place.shards, count)
@@ -231,7 +234,8 @@ def run(
             # Two that ended at once on a network disk may not have seen each other's last file.
             reports.append(whole.share(shards[-1]))
     else:
-        with sigterm_as_ctrl_c():
+        alone = nullcontext() if part else lock(place.whole.absolute().parent, place.whole.name)
+        with sigterm_as_ctrl_c(), alone:
             reports = [whole.share(shards[0], progress)]
     report = _as_one(reports)
     say(report.line(place.whole))

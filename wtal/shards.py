@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from wtal.journal import JOURNAL, is_finished, read_lines, source_of, work_in
 from wtal.results import Entry, write_entries, write_skipped
 from wtal_features import FeatureError, FeatureStore
 from wtal_features.checkpoints.reading import sha256_of
-from wtal_features.files import lock, make_folder, read_json, write_json
+from wtal_features.files import lock, make_folder, read_json, sweep, write_json
 from wtal_features.shards import Shard, shards_of
 
 
@@ -90,6 +91,14 @@ def is_current(place: Place, work: str, store: FeatureStore, videos: Sequence[st
         return True
     place.mark.unlink(missing_ok=True)  # so that no other share compares all videos again
     return False
+
+
+def tidy(place: Place, *, whole: bool) -> None:
+    """Remove what killed runs left half-written; and their shares, where the result is whole."""
+    sweep(place.whole.absolute().parent)
+    if whole and place.shards.exists():
+        with suppress(FeatureError), lock(place.shards):  # locked: another is at it
+            shutil.rmtree(place.shards, ignore_errors=True)
 
 
 def join_if_complete(shard: Shard, place: Place, work: str, details: dict[str, object]) -> str:

@@ -148,8 +148,8 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
         return "in the middle", f"it went on for {STOPS_WITHIN_S:g} s"
     untouched = bench.made() == before
     phase: Phase = "before the first write" if untouched else "in the middle"
-    # A signal that comes before the command has begun ends Python itself; nothing is lost.
-    if running.code not in (0, 1) and not (untouched and running.code == -number):
+    # A signal that comes before the command has begun ends Python, or typer; nothing is lost.
+    if running.code not in (0, 1) and not (untouched and running.code in (-number, 128 + number)):
         return phase, f"it ended with {running.code}: {running.said()[-400:]}"
     if "Traceback" in running.said():
         return phase, f"it told of itself: {running.said()[-400:]}"
