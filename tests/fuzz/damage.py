@@ -59,7 +59,8 @@ def _edited(tree: Pairs, draw: Draw) -> str:
     inner = [(c, i) for c, i in places(tree) if str(_value(c, i)).startswith('{"')]
     if inner and draw.random() < 0.7:
         container, i = inner[draw.integers(len(inner))]
-        put(container, i, json_of(_value(container, i).encode(), draw).decode("utf-8", "replace"))
+        text = str(_value(container, i)).encode("utf-8", "surrogatepass")
+        put(container, i, json_of(text, draw).decode("utf-8", "replace"))
     else:
         mutate_tree(tree, draw)
     return as_text(tree, ascii_only=bool(draw.random() < 0.5))
