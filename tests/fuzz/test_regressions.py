@@ -32,6 +32,7 @@ from wtal_eval import EvalError, read_detections
 from wtal_features.errors import FeatureError
 from wtal_features.layouts import Limits, npz
 from wtal_features.layouts.table import read_video
+from wtal_features.layouts.wtalc import read_annotations
 from wtal_features.methods.folder import STATE, metrics
 from wtal_features.methods.folder import load_state as load_pretraining
 from wtal_features.retrieval.whitening import load_whitening
@@ -213,6 +214,25 @@ def test_a_member_whose_lzma_is_damaged_is_refused(tmp_path: Path) -> None:
 
 def read_archived(path: Path, limits: Limits) -> list[object]:
     return [read() for read in npz.read_archive(path, limits).videos.values()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("|S0", f"({2**63},)"),
+        ("|S0", f"({2**40},)"),
+        ("<f8", f"({2**40}, 0)"),
+        ("|S1", "(" + "1," * 90 + ")"),
+    ],
+)
+def test_annotations_that_claim_values_without_bytes_are_refused(
+    kind: str, shape: str, tmp_path: Path
+) -> None:
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    written(tmp_path / "videoname.npy", start + header + b"v" * ("1,1" in shape))
+    says = "one entry per video"
+    refused(FeatureError, "videoname.npy", lambda: read_annotations(tmp_path, Limits()), says=says)
 
 
 def test_a_whitening_with_a_number_beyond_float32_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from wtal_features.npy import FeatureArray, check_size, open_regular, read_heade
 
 FEATURES_SUFFIX = "Features.npy"
 NAMES = "videoname.npy"
+_MAX_AXES = 4  # the public files have one, or (videos, 1)
 
 
 def find_annotations(features: Path) -> Path:
@@ -154,6 +155,15 @@ def _column(path: Path, limits: Limits) -> list[Any]:
                 _run_child("json", path, header.data_offset, Path(folder), limits)
                 values = read_json(Path(folder) / "values.json")
             return values if isinstance(values, list) else []
+        # No byte stands for the values of such shapes, so any number of them can be claimed.
+        empty = header.dtype.itemsize == 0 or 0 in header.shape[1:]
+        if empty or len(header.shape) > _MAX_AXES:
+            raise FeatureError(
+                f"{path} has shape {str(header.shape)[:80]} of {header.dtype}; "
+                "expected one entry per video.",
+                "Copy the folder again.",
+                code="annotations",
+            )
         check_size(header, os.fstat(handle.fileno()).st_size, path)
         flat = np.fromfile(handle, dtype=header.dtype)
     values = flat.reshape(header.shape, order="F" if header.fortran_order else "C").tolist()

@@ -84,7 +84,7 @@ class Grid:
         if upto > self.most:
             reach, most = (float(n / self.fps / 3600) for n in (upto, self.most))
             raise FeatureError(
-                f"The time stamps reach {reach:.4g} h; expected at most {most:.4g} h.",
+                f"The time stamps reach {reach:.1f} h; expected at most {most:.1f} h.",
                 "The file is damaged, or raise --max-hours.",
                 code="too-long",
             )
