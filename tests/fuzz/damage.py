@@ -59,11 +59,7 @@ def _edited(tree: Pairs, draw: Draw) -> str:
     inner = [(c, i) for c, i in places(tree) if str(_value(c, i)).startswith('{"')]
     if inner and draw.random() < 0.7:
         container, i = inner[draw.integers(len(inner))]
-<<<<<<< HEAD
-        text = str(_value(container, i)).encode()
-=======
         text = str(_value(container, i)).encode("utf-8", "surrogatepass")
->>>>>>> fuzz
         put(container, i, json_of(text, draw).decode("utf-8", "replace"))
     else:
         mutate_tree(tree, draw)
