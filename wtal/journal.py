@@ -44,9 +44,12 @@ def source_of(store: FeatureStore, video: str) -> str:
     """Time base, sizes and times of change of a video's features: if they stay, so do these."""
     try:
         told: list[object] = [store.timing(video).seconds_per_snippet]
-        for path in store.files(video).values():
+        files = store.files(video)
+        for path in files.values():
             status = path.stat()
             told.append([status.st_size, status.st_mtime_ns])
+        if not files:  # of a packed store: by its checksum
+            told.append(store.stored(video))
     except (FeatureError, OSError) as error:
         return type(error).__name__
     return json.dumps(told)

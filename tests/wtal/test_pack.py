@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,19 @@ def test_sizes_are_of_ten_or_of_two() -> None:
     assert [bytes_of(t) for t in ("1KiB", "1kb", "2MB", "1.5GiB", "1TB", "3 B")] == [
         *(1024, 1000, 2_000_000, 3 << 29, 10**12, 3),
     ]
+
+
+def test_detections_of_a_store_that_was_packed_anew_with_other_values_are_made_again(
+    store: Path, tmp_path: Path
+) -> None:
+    packed, run, out = tmp_path / "packed", tmp_path / "run", tmp_path / "d.json"
+    make_run(run, 8)
+    words = ("localize", run, "-f", packed, "--out", out, "--device", "cpu")
+    wtal("pack", store, "--out", packed, "-q")
+    wtal(*words)
+    assert "is up to date" in wtal(*words)
+    shutil.rmtree(packed)
+    changed = sorted(store.rglob("*.npy"))[0]
+    np.save(changed, -np.load(changed))
+    wtal("pack", store, "--out", packed, "-q")
+    assert "is up to date" not in wtal(*words)
