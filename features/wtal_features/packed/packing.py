@@ -69,8 +69,9 @@ class PackReport:
         """For a person."""
         kept = self.shards - self.written
         before = f", {kept} of them there before" if kept else ""
+        shards = "1 shard" if self.shards == 1 else f"{self.shards} shards"
         return (
-            f"{self.out}: {self.videos} videos in {self.shards} shards{before} "
+            f"{self.out}: {self.videos} videos in {shards}{before} "
             f"({self.bytes / GIB:.2f} GiB), {len(self.skipped)} skipped"
         )
 
