@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from tests.features.test_own_checkpoints import ABOUT
 from tests.features.videos import numbered, write_video
 from tests.fuzz import seeds
 from wtal.calibration.file import read_calibration
@@ -28,6 +29,9 @@ from wtal.model import BaSNet, ModelConfig
 from wtal.pipeline.localized import Localized
 from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
+from wtal_eval import read_annotations as read_annotations_of
+from wtal_features.checkpoints import own
+from wtal_features.encoders.catalog import load_encoder
 from wtal_features.errors import FeatureError
 from wtal_features.layouts import Limits, npz
 from wtal_features.layouts.table import read_video
@@ -99,6 +103,12 @@ def test_a_value_of_a_config_out_of_range_is_refused_with_the_file(tmp_path: Pat
     says = r"-o localize.class_threshold=7: localize.class_threshold is 7"
     path = written(tmp_path / "config.yaml", "model: {dropout: 0.5}\n")
     refused(WtalError, "-o ", lambda: load_config(path, override), says=says)
+
+
+def test_a_class_of_the_evalkit_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "detclasslist.txt", "7 " + "x" * 300 + "\n")
+    says = "first part of a file's name"
+    refused(EvalError, "detclasslist.txt", lambda: read_annotations_of(tmp_path), says=says)
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
@@ -266,6 +276,32 @@ def of_python_2(kind: str) -> bytes:
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1L,), }}\n".encode()
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     return start + header + bytes(np.dtype(kind).itemsize)
+
+
+# Encoders -----------------------------------------------------------------------------------------
+
+
+def encoder_file(**changes: object) -> bytes:
+    return save({"x": torch.ones(1)}, {own._ENTRY: json.dumps(ABOUT.to_strings() | changes)})
+
+
+@pytest.mark.parametrize("changes", [{"dim": float("inf")}, {"mean": f"[{HUGE}]"}])
+def test_an_encoder_with_a_number_beyond_its_type_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "net.safetensors", encoder_file(**changes))
+    refused(FeatureError, "net.safetensors", lambda: own.read_encoder(path), says="cannot be read")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"width": "1e6"}, {"in_channels": "1000000000"}, {"n": "1000000000"}, {"resize": "100000"}],
+)
+def test_an_encoder_that_claims_more_than_any_network_has_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "net.safetensors", encoder_file(**changes))
+    refused(FeatureError, "net.safetensors", lambda: load_encoder(str(path)), says="more than any")
 
 
 # Videos -------------------------------------------------------------------------------------------
