@@ -217,6 +217,7 @@ def _refuse_surprises(path: str, data: bytes) -> None:
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
         tag = getattr(event, "tag", None)
         if tag is not None:
+            assert event.start_mark is not None  # a parser knows where it is
             line = event.start_mark.line + 1
             raise WtalError(f"{path} is not a plain YAML file: line {line} has the tag {tag!r}.")
     nodes = [yaml.compose(data, Loader=yaml.SafeLoader)]

@@ -98,8 +98,9 @@ def positive(value: object, what: str) -> float | None:
     if value is None:
         return None
     # bool is a kind of int in Python, but `true` is no frame rate.
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 < value <= sys.float_info.max:  # an int may be larger than any float
+    # An int may be larger than any float.
+    largest = sys.float_info.max
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= largest:
         return value
     raise FeatureError(f"{what} is {value!r}; expected a number above zero.", code="manifest")
 

@@ -26,7 +26,7 @@ def make_case(name: str, seeds: Sequence[Files], seed: int, number: int) -> File
         number: From 0.
     """
     draw = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
-    files = dict(seeds[draw.integers(len(seeds))])
+    files = dict(seeds[int(draw.integers(len(seeds)))])
     for _ in range(int(draw.choice([1, 1, 1, 2]))):
         which = sorted(files)[draw.integers(len(files))]
         if draw.random() < 0.08:
@@ -38,8 +38,8 @@ def make_case(name: str, seeds: Sequence[Files], seed: int, number: int) -> File
 
 def _partner(which: str, seeds: Sequence[Files], draw: Draw) -> bytes:
     """A file of another seed, of the same name where there is one."""
-    other = seeds[draw.integers(len(seeds))]
-    return other.get(which) or other[sorted(other)[draw.integers(len(other))]]
+    other = seeds[int(draw.integers(len(seeds)))]
+    return other.get(which) or other[sorted(other)[int(draw.integers(len(other)))]]
 
 
 def _spliced(first: bytes, second: bytes, draw: Draw) -> bytes:

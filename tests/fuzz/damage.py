@@ -258,7 +258,7 @@ def index_of(data: bytes, draw: Draw) -> bytes:
     block = bytearray(data[offset : offset + size + 1])
     for _ in range(int(draw.choice([1, 1, 2, 4]))):
         block[draw.integers(len(block))] = int(
-            draw.choice([0, 1, 2, 8, 127, 128, 255, draw.integers(256)])
+            draw.choice([0, 1, 2, 8, 127, 128, 255, int(draw.integers(256))])
         )
     crc = struct.pack("<I", _masked(crc32c(bytes(block))))
     return data[:offset] + bytes(block) + crc + data[offset + size + 5 :]

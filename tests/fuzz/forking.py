@@ -23,7 +23,7 @@ class Forked:
     TimeoutExpired = subprocess.TimeoutExpired
 
     @staticmethod
-    def run(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
         """Run `object_arrays.main` with the words that follow its file in a command."""
         arguments = command[command.index(object_arrays.__file__) + 1 :]
         with tempfile.TemporaryFile() as words:
@@ -31,7 +31,7 @@ class Forked:
             if child == 0:
                 os.dup2(words.fileno(), 2)
                 os._exit(_work(arguments))
-            _, status = os.waitpid(child, 0)
+            status = os.waitpid(child, 0)[1]
             words.seek(0)
             said = words.read().decode("utf-8", "replace")
         code = os.waitstatus_to_exitcode(status)

@@ -1,7 +1,5 @@
 """The seed corpus: sound files of every kind, tiny, made in code; the same bytes every time."""
 
-from __future__ import annotations
-
 import io
 import json
 import pickle

@@ -30,7 +30,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "stub"
     path.write_text(STUB)
     path.chmod(0o700)
-    monkeypatch.setattr(run.sys, "executable", str(path))
+    monkeypatch.setattr(sys, "executable", str(path))
     return tmp_path / "out"
 
 
