@@ -355,7 +355,7 @@ def _float(value: Any) -> Any:
         return _NO
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return _NO
     return number if number == number and abs(number) != float("inf") else _NO
 

@@ -96,6 +96,11 @@ def test_a_config_with_a_value_that_looks_like_a_date_or_number_is_refused(
     refused(WtalError, "train.steps", lambda: load_config(None, [override]), says=says)
 
 
+def test_a_number_of_a_config_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "config.yaml", f"train: {{lr: {HUGE}}}\n")
+    refused(WtalError, "config.yaml", lambda: load_config(path), says="expected a number")
+
+
 def test_a_value_of_a_config_out_of_range_is_refused_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "config.yaml", "model: {dropout: 1000.0}\n")
     refused(WtalError, "config.yaml: ", lambda: load_config(path), says="model.dropout is 1000.0")
