@@ -5,6 +5,7 @@ import json
 import pickle
 import tempfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,10 @@ def wtalc() -> list[Files]:
     features = _objects(_array(), _array(5))
     older = _objects(*map(_array, (2, 6)), protocol=2)
     beside = {f"X-Annotations/{name}.npy": data for name, data in folder.items()}
+    unicode = {"X-Annotations/videoname.npy": _npy(np.array(["v0", "v1"]))}
     return [
         {"X-I3D-JOINTFeatures.npy": features, **beside},
+        {"X-I3D-JOINTFeatures.npy": features, **beside, **unicode},
         {"X-I3D-JOINTFeatures.npy": older, "X-Annotations/videoname.npy": folder["videoname"]},
     ]
 
@@ -306,6 +309,50 @@ def pretraining_folder() -> list[Files]:
     lines = b"".join(_json(step) + b"\n" for step in steps)
     own = {"method": "cvrl", "config": {"train": {"steps": 9}}, "seed": 0}
     return [{STATE: state, CONFIG: _json(own), METRICS: lines}]
+
+
+def _contents(folder: str) -> Files:
+    """The files of a folder, but for its lock."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def ledger() -> list[Files]:
+    """Which stages of `wtal run` are done."""
+    from wtal.pipeline.ledger import Ledger
+
+    with tempfile.TemporaryDirectory() as folder:
+        stages = Ledger(Path(folder, "run.json"))
+        stages.begin("extract", "ab12", videos=3)
+        stages.finish("extract", 1.5)
+        stages.begin("train", "cd34")
+        return [_contents(folder)]
+
+
+def remembered() -> list[Files]:
+    """What `wtal run` found in each video."""
+    from wtal.localize import VideoDetections
+    from wtal.pipeline.localized import Localized
+
+    times = np.array([0.5, 2.0])
+    found = VideoDetections(("run", "jump"), times, times + 1, times / 4, {"run": 0.5})
+    with tempfile.TemporaryDirectory() as folder:
+        with Localized(Path(folder, "localized.jsonl")) as lines:
+            lines.put("v0", "key", found)
+            lines.put("v1", "key", found)
+        return [_contents(folder)]
+
+
+def journal() -> list[Files]:
+    """A store whose writer was stopped."""
+    from wtal_features.writer import StoreWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        with suppress(InterruptedError), StoreWriter(folder, encoder="i3d", stride=16) as writer:
+            writer.write("v0", _array(), fps=25.0, frames=50)
+            writer.write("v1", _array(5), fps=25.0)
+            raise InterruptedError
+        return [_contents(folder)]
 
 
 def tensorflow() -> list[Files]:

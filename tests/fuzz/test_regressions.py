@@ -26,6 +26,7 @@ from wtal.config import load_config
 from wtal.corrections.file import read_corrections
 from wtal.errors import WtalError
 from wtal.model import BaSNet, ModelConfig
+from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.localized import Localized
 from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
@@ -184,6 +185,19 @@ def test_a_damaged_line_of_remembered_detections_is_forgotten(line: str, tmp_pat
         assert not remembered.has("v", "key")
 
 
+def test_a_ledger_with_a_record_of_another_form_is_refused(tmp_path: Path) -> None:
+    stages = {"train": {"key": "k", "finished": True, "seconds": "soon", "about": {}}}
+    path = written(tmp_path / "run.json", json.dumps({"format": "wtal run 1", "stages": stages}))
+    refused(WtalError, "run.json", lambda: Ledger(path), says="is damaged")
+
+
+def test_remembered_detections_of_another_form_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "localized.jsonl", '["v", "key", {"found": [7]}]\n')
+    with Localized(path) as remembered:
+        assert remembered.has("v", "key")
+        refused(WtalError, "localized.jsonl", lambda: remembered.get("v"), says="is damaged")
+
+
 # Arrays and archives ------------------------------------------------------------------------------
 
 
@@ -265,6 +279,28 @@ def test_an_npz_of_detections_with_half_a_header_is_refused_on_one_line(
         length = len(header).to_bytes(2, "little")
         archive.writestr("video.npy", b"\x93NUMPY\x01\x00" + length + header)
     refused(EvalError, "found.npz", lambda: read_detections(path), says="cannot be read as .npz")
+
+
+NO_TEXT = np.array([0x110000, 0xFFFFFFFF], np.uint32).view("<U1")  # Unicode ends before
+
+
+@pytest.mark.parametrize("field", ["video", "labels"])
+def test_an_npz_of_detections_with_names_beyond_unicode_is_refused(
+    field: str, tmp_path: Path
+) -> None:
+    columns = {"video": np.array(["v", "w"]), "label": np.array([0, 1]), "labels": NO_TEXT}
+    if field == "video":
+        columns |= {"video": NO_TEXT, "labels": np.array(["a", "b"])}
+    numbers = {name: np.ones(2) for name in ("start", "end", "score")}
+    np.savez(tmp_path / "found.npz", allow_pickle=False, **columns, **numbers)
+    read = lambda: read_detections(tmp_path / "found.npz")  # noqa: E731
+    refused(EvalError, "found.npz", read, says=f"{field} holds what is no text")
+
+
+def test_annotations_with_names_beyond_unicode_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "videoname.npy", NO_TEXT)
+    read = lambda: read_annotations(tmp_path, Limits())  # noqa: E731
+    refused(FeatureError, "videoname.npy", read, says="holds what is no text")
 
 
 def test_an_npz_of_detections_that_python_2_wrote_is_read_in_silence(tmp_path: Path) -> None:
