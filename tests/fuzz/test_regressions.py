@@ -32,6 +32,7 @@ from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
 from wtal_eval import read_annotations as read_annotations_of
 from wtal_features.checkpoints import own
+from wtal_features.checkpoints.reading import read_tensors
 from wtal_features.encoders.catalog import load_encoder
 from wtal_features.errors import FeatureError
 from wtal_features.layouts import Limits, npz
@@ -317,6 +318,18 @@ def of_python_2(kind: str) -> bytes:
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1L,), }}\n".encode()
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     return start + header + bytes(np.dtype(kind).itemsize)
+
+
+def test_a_checkpoint_cannot_change_the_numbers_of_numpy(tmp_path: Path) -> None:
+    """It asks for the float64 that all arrays share, and turns its bytes around."""
+    content = {"state_dict": {"x": torch.ones(2)}, "best": np.float64(0.5)}
+    path = tmp_path / "net.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    assert b"\x89\x88\x87" in data  # (.., False, True): a copy
+    written(path, data.replace(b"\x89\x88\x87", b"\x89\x89\x87").replace(b"<q", b">q"))
+    assert read_tensors(path)["x"].tolist() == [1, 1]
+    assert np.dtype("f8").byteorder == "="
 
 
 # Encoders -----------------------------------------------------------------------------------------
