@@ -320,16 +320,15 @@ def of_python_2(kind: str) -> bytes:
     return start + header + bytes(np.dtype(kind).itemsize)
 
 
-def test_a_checkpoint_cannot_change_the_numbers_of_numpy(tmp_path: Path) -> None:
-    """It asks for the float64 that all arrays share, and turns its bytes around."""
+def test_a_checkpoint_cannot_set_the_state_of_numpys_own_types(tmp_path: Path) -> None:
+    """Of a state without two of its parts NumPy reads memory that is not its own."""
     content = {"state_dict": {"x": torch.ones(2)}, "best": np.float64(0.5)}
     path = tmp_path / "net.pt"
     torch.save(content, path, _use_new_zipfile_serialization=False)
     data = path.read_bytes()
-    assert b"\x89\x88\x87" in data  # (.., False, True): a copy
-    written(path, data.replace(b"\x89\x88\x87", b"\x89\x89\x87").replace(b"<q", b">q"))
-    assert read_tensors(path)["x"].tolist() == [1, 1]
-    assert np.dtype("f8").byteorder == "="
+    assert data.count(b"NNNJ") == 1  # (3, "<", None, None, None, -1, ...)
+    written(path, data.replace(b"NNNJ", b"NJ"))
+    assert read_tensors(path)["x"].tolist() == [1, 1]  # the process ended here
 
 
 # Encoders -----------------------------------------------------------------------------------------

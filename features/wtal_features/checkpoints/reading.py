@@ -34,8 +34,8 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 class _Ignored:
     """Stands in for a NumPy number and its type, which best accuracies often are.
 
-    NumPy's own believe whatever state a file gives them: one that sets the state of the one
-    `float64` that all arrays share ends the process.
+    NumPy's own types believe whatever state a file gives them: one of six parts instead of eight
+    ends the process (NumPy 2.4).
     """
 
     def __init__(self, *_: object) -> None: ...
