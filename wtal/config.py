@@ -230,7 +230,8 @@ def _refuse_surprises(path: str, data: bytes) -> None:
             raise WtalError(f"{path} uses the YAML alias *{event.anchor}; write the value out.")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            line = 1 + (event.start_mark.line if event.start_mark else 0)
+            assert event.start_mark is not None  # a parser knows where it is
+            line = event.start_mark.line + 1
             raise WtalError(f"{path} is not a plain YAML file: line {line} has the tag {tag!r}.")
     nodes = [yaml.compose(data, Loader=yaml.SafeLoader)]
     while nodes:
@@ -369,7 +370,7 @@ def _float(value: Any) -> Any:
         return _NO
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return _NO
     return number if number == number and abs(number) != float("inf") else _NO
 

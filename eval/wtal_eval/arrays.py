@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import sys
 import tokenize
 import warnings
 import zipfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wtal_eval.columns import Detections
 from wtal_eval.faults import EvalError, shown
@@ -114,7 +115,8 @@ def _coded(
     if values.dtype.kind == "O" and all(isinstance(name, str) for name in values.flat):
         values = values.astype(str)
     if values.ndim == 1 and (values.dtype.kind == "U" or not len(values)):
-        known, codes = np.unique(values.astype(str, copy=False), return_inverse=True)
+        texts = _texts(values.astype(str, copy=False), field, source)
+        known, codes = np.unique(texts, return_inverse=True)
         return tuple(known.tolist()), codes
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer) or names is None:
         raise EvalError(
@@ -124,7 +126,16 @@ def _coded(
     texts = np.asarray(names)
     if texts.ndim != 1 or (texts.dtype.kind != "U" and len(texts)):
         raise EvalError(f"{source}: {names_field} is {shown(names)}; expected a list of names.")
-    return tuple(texts.tolist()), values
+    return tuple(_texts(texts, names_field, source).tolist()), values
+
+
+def _texts(texts: NDArray[Any], field: str, source: str) -> NDArray[Any]:
+    """Names that Python can hold: bytes of a file may be numbers that stand for no character."""
+    if texts.dtype.kind == "U" and texts.size and texts.dtype.itemsize:
+        native = np.ascontiguousarray(texts, texts.dtype.newbyteorder("="))
+        if native.view(np.uint32).max() > sys.maxunicode:
+            raise EvalError(f"{source}: {field} holds what is no text; expected names.")
+    return texts
 
 
 def _numbers(values: ArrayLike, field: str, source: str) -> Floats:

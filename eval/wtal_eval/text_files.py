@@ -187,7 +187,7 @@ def _read_class_list(path: Path) -> dict[int, str]:
             faults.add(f"line {n}", "it", " ".join(fields), "a number and a class")
         elif class_id in class_ids or fields[1] in class_ids.values():
             faults.add(f"line {n}", "it", " ".join(fields), "each number and class once")
-        elif Path(fields[1]).name != fields[1] or fields[1] == AMBIGUOUS:
+        elif not _begins_a_name(fields[1]) or fields[1] == AMBIGUOUS:
             faults.add(f"line {n}", "class", fields[1], "the first part of a file's name")
         else:
             class_ids[class_id] = fields[1]
@@ -195,6 +195,11 @@ def _read_class_list(path: Path) -> dict[int, str]:
     if not class_ids:
         raise EvalError(f"{path} lists no class; expected lines of a number and a class.")
     return class_ids
+
+
+def _begins_a_name(label: str) -> bool:
+    """Whether a class can be the first part of a file's name; no file system takes 256 bytes."""
+    return Path(label).name == label and len(label.encode("utf-8", "replace")) < 240
 
 
 def _segment_lines(path: Path) -> Iterator[tuple[str, float, float]]:

@@ -98,9 +98,10 @@ def positive(value: object, what: str) -> float | None:
     if value is None:
         return None
     # bool is a kind of int in Python, but `true` is no frame rate.
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if number is not None and 0 < number <= sys.float_info.max:  # an int may exceed any float
-        return number
+    # An int may be larger than any float.
+    largest = sys.float_info.max
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= largest:
+        return value
     raise FeatureError(f"{what} is {value!r}; expected a number above zero.", code="manifest")
 
 

@@ -396,7 +396,7 @@ class StoreWriter:
             self._note({"video": video, "entry": entry, "dims": dims, "dtype": dtype})
 
     def _take_up_journal(self, path: Path) -> None:
-        records: list[Any] = []
+        records: list[dict[str, Any]] = []
         # A kill may cut the last line short: what follows the last line end does not count.
         for line in read_text(path).split("\n")[:-1]:
             try:

@@ -210,7 +210,9 @@ def _packed(members: list[tuple[str, bytes]], draw: Draw) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w", packing[draw.integers(4)]) as archive:
         warnings.simplefilter("ignore")  # of names that come twice, on purpose
         for name, content in members:
-            archive.writestr(name, content)
+            info = zipfile.ZipInfo(name)  # of 1980, not of now
+            info.compress_type = archive.compression
+            archive.writestr(info, content)
     return out.getvalue()
 
 

@@ -23,7 +23,7 @@ class Forked:
     TimeoutExpired = subprocess.TimeoutExpired
 
     @staticmethod
-    def run(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
         """Run `object_arrays.main` with the words that follow its file in a command."""
         arguments = command[command.index(object_arrays.__file__) + 1 :]
         with tempfile.TemporaryFile() as words:

@@ -259,6 +259,29 @@ def _pretraining_words(folder: Path) -> object:
     return last_figures(folder)
 
 
+def _ledger(folder: Path) -> object:
+    from wtal.pipeline.ledger import Ledger
+
+    ledger = Ledger(folder / "run.json")
+    for stage in ledger.records():
+        ledger.pause(stage, 1.0)
+    return ledger
+
+
+def _remembered(folder: Path) -> object:
+    from wtal.pipeline.localized import Localized
+
+    with Localized(folder / "localized.jsonl") as remembered:
+        return [remembered.get(video) for video in ("v0", "v1") if remembered.has(video, "key")]
+
+
+def _journal(folder: Path) -> object:
+    from wtal_features.writer import StoreWriter
+
+    with StoreWriter(folder, encoder="i3d", stride=16) as writer:
+        return writer
+
+
 def _tensorflow(folder: Path) -> object:
     from wtal_features.checkpoints.tf_bundle import open_bundle
 
@@ -351,6 +374,9 @@ READERS: dict[str, Reader] = {
     "pretraining-folder": Reader(
         seeds.pretraining_folder, (_pretraining_state, _pretraining_words)
     ),
+    "ledger": Reader(seeds.ledger, (_ledger,)),
+    "remembered": Reader(seeds.remembered, (_remembered,)),
+    "journal": Reader(seeds.journal, (_journal,)),
     "tensorflow": Reader(seeds.tensorflow, (_tensorflow,)),
     "retrieval": Reader(seeds.retrieval, (_rankings, _truth)),
     "video": Reader(seeds.video, (_video,)),

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
 from tests.fuzz.cases import make_case, write_case
 from tests.fuzz.readers import READERS
@@ -37,14 +38,16 @@ class Tally:
     codes: Counter[str] = field(default_factory=Counter)
     crashes: dict[str, list[int]] = field(default_factory=dict)
     seconds: float = 0.0
+    _lock: Lock = field(default_factory=Lock)
 
     def add(self, number: int, kind: str, what: str) -> None:
-        """Count one verdict."""
-        self.kinds[kind] += 1
-        if kind == "refused":
-            self.codes[what] += 1
-        if kind == "crash":
-            self.crashes.setdefault(what, []).append(number)
+        """Count one verdict; jobs listen in threads of their own."""
+        with self._lock:
+            self.kinds[kind] += 1
+            if kind == "refused":
+                self.codes[what] += 1
+            if kind == "crash":
+                self.crashes.setdefault(what, []).append(number)
 
 
 @dataclass(frozen=True)

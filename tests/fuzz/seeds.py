@@ -1,12 +1,12 @@
 """The seed corpus: sound files of every kind, tiny, made in code; the same bytes every time."""
 
-from __future__ import annotations
-
 import io
 import json
 import pickle
+import re
 import tempfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +205,10 @@ def wtalc() -> list[Files]:
     features = _objects(_array(), _array(5))
     older = _objects(*map(_array, (2, 6)), protocol=2)
     beside = {f"X-Annotations/{name}.npy": data for name, data in folder.items()}
+    unicode = {"X-Annotations/videoname.npy": _npy(np.array(["v0", "v1"]))}
     return [
         {"X-I3D-JOINTFeatures.npy": features, **beside},
+        {"X-I3D-JOINTFeatures.npy": features, **beside, **unicode},
         {"X-I3D-JOINTFeatures.npy": older, "X-Annotations/videoname.npy": folder["videoname"]},
     ]
 
@@ -233,19 +235,29 @@ def _network() -> dict[str, Any]:
     return {"module.conv.weight": weight, "module.conv.bias": torch.ones(2)}
 
 
+# torch's older form names numbers after their place in memory, which differs from run to run.
+_STORAGE_KEY = re.compile(rb"X[\x0c-\x0f]\0\0\0[0-9]{12,15}(?=q)")
+
+
 def weights() -> list[Files]:
     """Files of safetensors, and of torch in both of its forms."""
     import torch
     from safetensors.torch import save
 
-    wrapped = {"epoch": 3, "best_acc": np.float64(0.5), "state_dict": OrderedDict(_network())}
-    seeds: list[Files] = [{"net.safetensors": save(_network(), {"format": "pt"})}]
-    other = {"model": _network(), "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
+    network = _network()
+    wrapped = {"epoch": 3, "best_acc": np.float64(0.5), "state_dict": OrderedDict(network)}
+    other = {"model": network, "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
+    seeds: list[Files] = [{"net.safetensors": save(network, {"format": "pt"})}]
     for content in (wrapped, other):
-        for zipped, name in ((True, "net.pt"), (False, "net.pkl")):
-            out = io.BytesIO()
-            torch.save(content, out, _use_new_zipfile_serialization=zipped)
-            seeds.append({name: out.getvalue()})
+        out = io.BytesIO()
+        torch.save(content, out)
+        seeds.append({"net.pt": out.getvalue()})
+    del network["module.conv.bias"], wrapped["state_dict"]["module.conv.bias"]  # one key to name
+    key = b"X\x01\x00\x00\x00k"
+    for content in (wrapped, other):
+        out = io.BytesIO()
+        torch.save(content, out, _use_new_zipfile_serialization=False)
+        seeds.append({"net.pkl": _STORAGE_KEY.sub(lambda _: key, out.getvalue())})
     return seeds
 
 
@@ -310,6 +322,50 @@ def pretraining_folder() -> list[Files]:
     return [{STATE: state, CONFIG: _json(own), METRICS: lines}]
 
 
+def _contents(folder: str) -> Files:
+    """The files of a folder, but for its lock."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def ledger() -> list[Files]:
+    """Which stages of `wtal run` are done."""
+    from wtal.pipeline.ledger import Ledger
+
+    with tempfile.TemporaryDirectory() as folder:
+        stages = Ledger(Path(folder, "run.json"))
+        stages.begin("extract", "ab12", videos=3)
+        stages.finish("extract", 1.5)
+        stages.begin("train", "cd34")
+        return [_contents(folder)]
+
+
+def remembered() -> list[Files]:
+    """What `wtal run` found in each video."""
+    from wtal.localize import VideoDetections
+    from wtal.pipeline.localized import Localized
+
+    times = np.array([0.5, 2.0])
+    found = VideoDetections(("run", "jump"), times, times + 1, times / 4, {"run": 0.5})
+    with tempfile.TemporaryDirectory() as folder:
+        with Localized(Path(folder, "localized.jsonl")) as lines:
+            lines.put("v0", "key", found)
+            lines.put("v1", "key", found)
+        return [_contents(folder)]
+
+
+def journal() -> list[Files]:
+    """A store whose writer was stopped."""
+    from wtal_features.writer import StoreWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        with suppress(InterruptedError), StoreWriter(folder, encoder="i3d", stride=16) as writer:
+            writer.write("v0", _array(), fps=25.0, frames=50)
+            writer.write("v1", _array(5), fps=25.0)
+            raise InterruptedError
+        return [_contents(folder)]
+
+
 def tensorflow() -> list[Files]:
     """A checkpoint of TensorFlow 2, its index in one block and in many."""
     seeds = []
@@ -337,12 +393,13 @@ def retrieval() -> list[Files]:
 
 def video() -> list[Files]:
     """Five containers and three codecs, a second each at most."""
-    fragments = {"movflags": "frag_keyframe+empty_moov"}
-    ways: list[tuple[str, str, dict[str, str]]] = [
-        ("a.mp4", "libx264", {}),
-        ("a.mkv", "libx264", {}),
-        ("a.avi", "mpeg4", {}),
-        ("a.mpg", "mpeg2video", {}),
+    exact = {"fflags": "+bitexact"}  # no random names inside
+    fragments = exact | {"movflags": "frag_keyframe+empty_moov"}
+    ways = [
+        ("a.mp4", "libx264", exact),
+        ("a.mkv", "libx264", exact),
+        ("a.avi", "mpeg4", exact),
+        ("a.mpg", "mpeg2video", exact),
         ("b.mp4", "mpeg4", fragments),
     ]
     seeds = []

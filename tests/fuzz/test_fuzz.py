@@ -5,11 +5,12 @@ A hundred inputs of each reader, the same every time; `make fuzz` gives thousand
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.cases import make_case
+from tests.fuzz.cases import Files, make_case
 from tests.fuzz.judging import judge
 from tests.fuzz.readers import READERS
 from tests.fuzz.shrinking import shrunk
@@ -40,12 +41,17 @@ def test_damaged_files_are_read_or_refused_in_a_sentence(name: str, folder: Path
     assert kinds == {"accepted", "refused"}  # the damage is neither nothing nor all
 
 
-def test_an_input_is_the_same_every_time() -> None:
-    seeds = READERS["detections"].seeds()
-    first, again = (make_case("detections", seeds, 3, 5) for _ in range(2))
+@pytest.mark.parametrize("name", READERS)
+def test_an_input_is_the_same_every_time(name: str) -> None:
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name])
+    first, again = ([make_case(name, seeds, 3, n) for n in range(9)] for seeds in both(name))
     assert first == again
-    assert first != make_case("detections", seeds, 4, 5)
-    assert first != make_case("detections", seeds, 3, 6)
+    assert first != [make_case(name, READERS[name].seeds(), 4, n) for n in range(9)]
+
+
+def both(name: str) -> list[Sequence[Files]]:
+    return [READERS[name].seeds(), READERS[name].seeds()]
 
 
 def test_a_small_input_crashes_as_the_large_one_did() -> None:

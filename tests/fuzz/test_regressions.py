@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from tests.features.test_own_checkpoints import ABOUT
 from tests.features.videos import numbered, write_video
 from tests.fuzz import seeds
 from wtal.calibration.file import read_calibration
@@ -26,9 +27,14 @@ from wtal.corrections.file import read_corrections
 from wtal.errors import WtalError
 from wtal.model import BaSNet, ModelConfig
 from wtal.peers import ALONE
+from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.localized import Localized
 from wtal.training import _metrics
 from wtal_eval import EvalError, read_detections
+from wtal_eval import read_annotations as read_annotations_of
+from wtal_features.checkpoints import own
+from wtal_features.checkpoints.reading import read_tensors
+from wtal_features.encoders.catalog import load_encoder
 from wtal_features.errors import FeatureError
 from wtal_features.layouts import Limits, npz
 from wtal_features.layouts.table import read_video
@@ -93,6 +99,11 @@ def test_a_config_with_a_value_that_looks_like_a_date_or_number_is_refused(
     refused(WtalError, "train.steps", lambda: load_config(None, [override]), says=says)
 
 
+def test_a_number_of_a_config_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "config.yaml", f"train: {{lr: {HUGE}}}\n")
+    refused(WtalError, "config.yaml", lambda: load_config(path), says="expected a number")
+
+
 def test_a_value_of_a_config_out_of_range_is_refused_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "config.yaml", "model: {dropout: 1000.0}\n")
     refused(WtalError, "config.yaml: ", lambda: load_config(path), says="model.dropout is 1000.0")
@@ -100,6 +111,12 @@ def test_a_value_of_a_config_out_of_range_is_refused_with_the_file(tmp_path: Pat
     says = r"-o localize.class_threshold=7: localize.class_threshold is 7"
     path = written(tmp_path / "config.yaml", "model: {dropout: 0.5}\n")
     refused(WtalError, "-o ", lambda: load_config(path, override), says=says)
+
+
+def test_a_class_of_the_evalkit_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "detclasslist.txt", "7 " + "x" * 300 + "\n")
+    says = "first part of a file's name"
+    refused(EvalError, "detclasslist.txt", lambda: read_annotations_of(tmp_path), says=says)
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
@@ -168,6 +185,19 @@ def test_a_damaged_line_of_remembered_detections_is_forgotten(line: str, tmp_pat
     path = written(tmp_path / "localized.jsonl", line + "\n")
     with Localized(path) as remembered:
         assert not remembered.has("v", "key")
+
+
+def test_a_ledger_with_a_record_of_another_form_is_refused(tmp_path: Path) -> None:
+    stages = {"train": {"key": "k", "finished": True, "seconds": "soon", "about": {}}}
+    path = written(tmp_path / "run.json", json.dumps({"format": "wtal run 1", "stages": stages}))
+    refused(WtalError, "run.json", lambda: Ledger(path), says="is damaged")
+
+
+def test_remembered_detections_of_another_form_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "localized.jsonl", '["v", "key", {"found": [7]}]\n')
+    with Localized(path) as remembered:
+        assert remembered.has("v", "key")
+        refused(WtalError, "localized.jsonl", lambda: remembered.get("v"), says="is damaged")
 
 
 # Arrays and archives ------------------------------------------------------------------------------
@@ -253,6 +283,28 @@ def test_an_npz_of_detections_with_half_a_header_is_refused_on_one_line(
     refused(EvalError, "found.npz", lambda: read_detections(path), says="cannot be read as .npz")
 
 
+NO_TEXT = np.array([0x110000, 0xFFFFFFFF], np.uint32).view("<U1")  # Unicode ends before
+
+
+@pytest.mark.parametrize("field", ["video", "labels"])
+def test_an_npz_of_detections_with_names_beyond_unicode_is_refused(
+    field: str, tmp_path: Path
+) -> None:
+    columns = {"video": np.array(["v", "w"]), "label": np.array([0, 1]), "labels": NO_TEXT}
+    if field == "video":
+        columns |= {"video": NO_TEXT, "labels": np.array(["a", "b"])}
+    numbers = {name: np.ones(2) for name in ("start", "end", "score")}
+    np.savez(tmp_path / "found.npz", allow_pickle=False, **columns, **numbers)
+    read = lambda: read_detections(tmp_path / "found.npz")  # noqa: E731
+    refused(EvalError, "found.npz", read, says=f"{field} holds what is no text")
+
+
+def test_annotations_with_names_beyond_unicode_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "videoname.npy", NO_TEXT)
+    read = lambda: read_annotations(tmp_path, Limits())  # noqa: E731
+    refused(FeatureError, "videoname.npy", read, says="holds what is no text")
+
+
 def test_an_npz_of_detections_that_python_2_wrote_is_read_in_silence(tmp_path: Path) -> None:
     """Its shapes are of long integers; so says a warning of NumPy, which nobody can mend."""
     path = tmp_path / "found.npz"
@@ -267,6 +319,43 @@ def of_python_2(kind: str) -> bytes:
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1L,), }}\n".encode()
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     return start + header + bytes(np.dtype(kind).itemsize)
+
+
+def test_a_checkpoint_cannot_set_the_state_of_numpys_own_types(tmp_path: Path) -> None:
+    """Of a state without two of its parts NumPy reads memory that is not its own."""
+    content = {"state_dict": {"x": torch.ones(2)}, "best": np.float64(0.5)}
+    path = tmp_path / "net.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    assert data.count(b"NNNJ") == 1  # (3, "<", None, None, None, -1, ...)
+    written(path, data.replace(b"NNNJ", b"NJ"))
+    assert read_tensors(path)["x"].tolist() == [1, 1]  # the process ended here
+
+
+# Encoders -----------------------------------------------------------------------------------------
+
+
+def encoder_file(**changes: object) -> bytes:
+    return save({"x": torch.ones(1)}, {own._ENTRY: json.dumps(ABOUT.to_strings() | changes)})
+
+
+@pytest.mark.parametrize("changes", [{"dim": float("inf")}, {"mean": f"[{HUGE}]"}])
+def test_an_encoder_with_a_number_beyond_its_type_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "net.safetensors", encoder_file(**changes))
+    refused(FeatureError, "net.safetensors", lambda: own.read_encoder(path), says="cannot be read")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"width": "1e6"}, {"in_channels": "1000000000"}, {"n": "1000000000"}, {"resize": "100000"}],
+)
+def test_an_encoder_that_claims_more_than_any_network_has_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "net.safetensors", encoder_file(**changes))
+    refused(FeatureError, "net.safetensors", lambda: load_encoder(str(path)), says="more than any")
 
 
 # Videos -------------------------------------------------------------------------------------------

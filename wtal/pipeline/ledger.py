@@ -53,7 +53,7 @@ class Ledger:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise WtalError(f"{path} is no ledger of this version; choose another --out.")
         try:
-            self._records = {name: Record(**value) for name, value in content["stages"].items()}
+            self._records = {name: _record(value) for name, value in content["stages"].items()}
         except (AttributeError, KeyError, TypeError) as error:
             raise WtalError(
                 f"{path} is damaged; remove it, and what is in the folder is made anew."
@@ -113,6 +113,20 @@ class Ledger:
     def _save(self) -> None:
         stages = {name: asdict(record) for name, record in self._records.items()}
         write_json(self._path, {"format": FORMAT, "version": __version__, "stages": stages})
+
+
+def _record(value: Mapping[str, Any]) -> Record:
+    """A record as it was written.
+
+    Raises:
+        TypeError: it is none.
+    """
+    record = Record(**value)
+    timed = isinstance(record.seconds, int | float) and 0 <= record.seconds < 1e12
+    sound = isinstance(record.key, str) and type(record.finished) is bool
+    if not (timed and sound and isinstance(record.about, Mapping)):
+        raise TypeError("not of its form")
+    return record
 
 
 def digest(*parts: object) -> str:

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 
+from wtal.errors import WtalError
 from wtal.localize import VideoDetections
 from wtal_features.files import atomic_write, no_follow
 
@@ -66,12 +67,22 @@ class Localized:
         return video in self._lines and self._lines[video].key == key
 
     def get(self, video: str) -> VideoDetections:
-        """The answer that `has` promised."""
+        """The answer that `has` promised.
+
+        Raises:
+            WtalError: the line was damaged.
+        """
         assert self._file is not None
         line = self._lines[video]
         self._file.seek(line.offset)
         _, _, value = json.loads(self._file.read(line.length))
-        return _read(value)
+        try:
+            return _read(value)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise WtalError(
+                f"{self._path} is damaged where it tells of {video!r}; remove it, and the videos "
+                "are localized anew."
+            ) from error
 
     def put(self, video: str, key: str, found: VideoDetections) -> None:
         """Remember an answer."""

@@ -182,7 +182,7 @@ def _field(strings: Mapping[str, str], where: object, name: str, read: Callable[
     try:
         if text is not None:
             return read(text)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FeatureError(
             f"{where}: its field {name!r} is {str(text)[:80]!r}, which cannot be read.",
             "Take the checkpoint from its source again.",

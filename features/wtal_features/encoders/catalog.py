@@ -23,7 +23,7 @@ from wtal_features.checkpoints.efficientnet_lite import (
     load_efficientnet_lite,
 )
 from wtal_features.checkpoints.i3d import I3D_FLOW, I3D_RGB, load_i3d
-from wtal_features.checkpoints.own import read_encoder
+from wtal_features.checkpoints.own import EncoderMetadata, read_encoder
 from wtal_features.checkpoints.reading import sha256_of
 from wtal_features.checkpoints.report import KeyReport, load_mapped
 from wtal_features.checkpoints.resnet50 import RESNET50_CLIP, load_resnet50
@@ -289,6 +289,7 @@ def _own(path: str, options: EncoderOptions) -> TrainableNetwork:
             "It was written by another version.",
             code="checkpoint",
         )
+    _refuse_larger(about, path)
     build = ENCODERS[about.arch].build
     network = build(about.in_channels, about.width, generator=torch.Generator())
     load_mapped(network, tensors, {key: key for key in tensors}, {}, path)
@@ -301,6 +302,27 @@ def _own(path: str, options: EncoderOptions) -> TrainableNetwork:
     )
     name = Path(path).name  # the weights' SHA-256 says which file it was, wherever it lies
     return TrainableNetwork(name, network.eval(), clip, about.in_channels, details, (note,))
+
+
+# Of files of ours: the published networks have width 1, 3 channels and clips of some 10^7 numbers.
+_MAX_WIDTH, _MAX_CHANNELS, _MAX_CLIP = 4, 16, 1 << 30
+
+
+def _refuse_larger(about: EncoderMetadata, path: str) -> None:
+    """What a file claims is bounded before it costs memory.
+
+    Raises:
+        FeatureError: If its network or its clips would be larger than any.
+    """
+    clip = about.clip
+    numbers = about.in_channels * clip.frames * clip.preprocess.size**2
+    if about.width > _MAX_WIDTH or about.in_channels > _MAX_CHANNELS or numbers > _MAX_CLIP:
+        raise FeatureError(
+            f"{path} claims width {about.width:g}, {about.in_channels} channels and clips of "
+            f"{clip.frames} frames of {clip.preprocess.size} px; that is more than any has.",
+            "It is damaged; take it from its source again.",
+            code="checkpoint",
+        )
 
 
 _IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSpec]] = {

@@ -166,9 +166,19 @@ def _column(path: Path, limits: Limits) -> list[Any]:
             )
         check_size(header, os.fstat(handle.fileno()).st_size, path)
         flat = np.fromfile(handle, dtype=header.dtype)
+    if header.dtype.kind == "U" and _beyond_unicode(flat):
+        raise FeatureError(
+            f"{path} holds what is no text.", "Copy the folder again.", code="annotations"
+        )
     values = flat.reshape(header.shape, order="F" if header.fortran_order else "C").tolist()
     listed = values if isinstance(values, list) else [values]
     return [_decoded(value) for value in listed]
+
+
+def _beyond_unicode(texts: np.ndarray[Any, Any]) -> bool:
+    """Whether some bytes of an array of texts are numbers that stand for no character."""
+    native = texts.astype(texts.dtype.newbyteorder("="))
+    return bool((native.view(np.uint32) > sys.maxunicode).any())
 
 
 def _decoded(value: Any) -> Any:
