@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from tests.chaos.commands import COMMANDS, Command
-from tests.chaos.forked import Running, done, warm
+from tests.chaos.forked import CRASHED, Running, done, warm
 from wtal import environment
 
 Phase = Literal["before the first write", "in the middle", "after the end"]
@@ -149,7 +149,10 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
     untouched = bench.made() == before
     phase: Phase = "before the first write" if untouched else "in the middle"
     # A signal that comes before the command has begun ends Python itself; nothing is lost.
-    if running.code not in (0, 1) and not (untouched and running.code == -number):
+    said_so = running.code == CRASHED and "KeyboardInterrupt" in running.said()
+    if untouched and (running.code == -number or said_so):
+        return phase, ""
+    if running.code not in (0, 1):
         return phase, f"it ended with {running.code}: {running.said()[-400:]}"
     if "Traceback" in running.said():
         return phase, f"it told of itself: {running.said()[-400:]}"
