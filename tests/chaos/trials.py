@@ -130,7 +130,7 @@ def killed(bench: Bench, share: float, again: bool) -> tuple[Phase, str]:
     before = bench.made()
     running = Running.start(bench.words_again if again else bench.words, bench.log)
     if running.wait(share * bench.cpu_s):
-        return "after the end", "" if running.code == 0 else f"it failed: {running.said()[-400:]}"
+        return "after the end", "" if running.code == 0 else f"it failed: {running.said()[-1500:]}"
     running.kill()
     return ("before the first write" if bench.made() == before else "in the middle"), ""
 
@@ -153,9 +153,9 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
     if untouched and (running.code == -number or said_so):
         return phase, ""
     if running.code not in (0, 1):
-        return phase, f"it ended with {running.code}: {running.said()[-400:]}"
+        return phase, f"it ended with {running.code}: {running.said()[-1500:]}"
     if "Traceback" in running.said():
-        return phase, f"it told of itself: {running.said()[-400:]}"
+        return phase, f"it told of itself: {running.said()[-1500:]}"
     return phase, f"half-written files stay: {bench.left()}" if bench.left() else ""
 
 
