@@ -148,9 +148,10 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
         return "in the middle", f"it went on for {STOPS_WITHIN_S:g} s"
     untouched = bench.made() == before
     phase: Phase = "before the first write" if untouched else "in the middle"
-    # A signal that comes before the command has begun ends Python itself; nothing is lost.
-    said_so = running.code == CRASHED and "KeyboardInterrupt" in running.said()
-    if untouched and (running.code == -number or said_so):
+    # Before the command has begun, or after its last line, a signal ends Python itself.
+    torn = running.code == CRASHED and "KeyboardInterrupt" in running.said()
+    edge = torn or running.code in (-number, 128 + number)
+    if edge and (untouched or bench.made() == bench.whole):
         return phase, ""
     if running.code not in (0, 1):
         return phase, f"it ended with {running.code}: {running.said()[-1500:]}"
