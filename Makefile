@@ -45,8 +45,9 @@ docs: $(VENV)/.dev  ## build the site of docs/ into site/
 
 WTAL_KILLS ?= 200
 chaos: $(VENV)/.dev  ## kill commands at 200 random moments and at every write; they must end in the same bytes
-	OMP_NUM_THREADS=1 PYTHONPATH=.:features:eval timeout 3000 \
+	OMP_NUM_THREADS=1 PYTHONPATH=.:features:eval timeout 2100 \
 		$(BIN)/python -m tests.chaos.campaign --kills $(WTAL_KILLS) --every 1
+	OMP_NUM_THREADS=1 PYTHONPATH=.:features:eval timeout 900 $(BIN)/python -m tests.chaos.hardening
 	WTAL_KILLS=20 timeout 600 $(BIN)/pytest -q -m slow tests/features/test_extract_kill.py
 
 fuzz: $(VENV)/.dev  ## 10,000 damaged files for each reader, at most an hour on two cores

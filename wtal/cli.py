@@ -1409,7 +1409,7 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
     from wtal_features import FeatureError
 
     try:
-        with sigterm_as_ctrl_c():
+        with sigterm_as_ctrl_c(WtalError, EvalError, FeatureError, typer.Exit):
             yield
     except BrokenPipeError:
         raise  # `| head` has seen enough: typer ends quietly

@@ -51,16 +51,36 @@ class Interrupt:
 
 
 @contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Within the block SIGTERM raises KeyboardInterrupt.
+def sigterm_as_ctrl_c(*told: type[Exception]) -> Iterator[None]:
+    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does.
 
-    Outside the main thread Python takes no signals: there nothing changes.
+    Compiled code may make an error of its own of a KeyboardInterrupt that meets it in the middle
+    (PyTorch: "could not determine the shape"). What leaves the block after a signal is therefore a
+    KeyboardInterrupt whatever it was. Outside the main thread Python takes no signals: there
+    nothing changes.
+
+    Args:
+        told: Errors that leave it as they are: somebody has made a sentence of the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    came = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # `nohup` ignores it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
     try:
         yield
+    except Exception as error:
+        if came and not isinstance(error, told):
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -141,34 +141,43 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         FeatureError: If the folder cannot be written to or the disk is full.
     """
     path = Path(path)
-    temporary, handle = _begin(path)
+    tried: list[Path] = []
     try:
-        with handle:
+        with _begin(path, tried) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        _replace(temporary, path)
+        _replace(tried[-1], path)
     except BaseException as error:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        for temporary in tried:
+            with suppress(OSError):
+                temporary.unlink()
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
             write_failed(path, error)
         raise
     sync_folder(path.parent)
 
 
-def _begin(path: Path) -> tuple[Path, IO[bytes]]:
-    """A new file beside `path`, held as long as it is open: `sweep` leaves it alone."""
+def _begin(path: Path, tried: list[Path]) -> IO[bytes]:
+    """A new file beside `path`, held as long as it is open: `sweep` leaves it alone.
+
+    Args:
+        path: The file that is wanted.
+        tried: Told each name before there is a file: Ctrl-C may come at any moment.
+    """
     while True:
-        temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        tried.append(path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
         try:
-            handle = temporary.open("xb")
+            handle = tried[-1].open("xb")
         except OSError as error:
             write_failed(path, error)
-        # Swept away between the two lines before: another one.
-        if _held(handle) and temporary.exists():
-            return temporary, handle
-        handle.close()
+        try:
+            if _held(handle) and tried[-1].exists():
+                return handle
+        except BaseException:
+            handle.close()
+            raise
+        handle.close()  # swept away before it was held: another one
 
 
 def _held(handle: IO[bytes], *, where_unknown: bool = True) -> bool:

@@ -142,6 +142,10 @@ def _pretrain(inputs: Path, out: Path) -> list[str]:
     return [*words, "--device", "cpu", "-q", *_options(*network, *clips, *steps, *run)]
 
 
+def _pack(inputs: Path, out: Path) -> list[str]:
+    return ["pack", str(inputs / "store"), "--out", str(out / "packed"), "-q"]
+
+
 def _copy_run(inputs: Path, out: Path) -> None:
     shutil.copytree(inputs / "run", out / "run")
 
@@ -167,5 +171,6 @@ COMMANDS: dict[str, Command] = {
         leave={".detections.done.json": "says when the result was written"},
     ),
     "calibrate": Command(_run, _calibrate, begin=_copy_run),
+    "pack": Command(_store, _pack),
     "pretrain": Command(_clips, _pretrain, again=("--resume",), differ=_METRICS),
 }

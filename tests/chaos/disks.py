@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _NEW_USER, _NEW_MOUNTS = 0x1000_0000, 0x2_0000
 _READ_ONLY, _REMOUNT, _RECURSIVE, _PRIVATE = 1, 1 << 5, 1 << 14, 1 << 18
+_DETACH = 2
 
 
 class CannotMountError(Exception):
@@ -15,7 +18,7 @@ class CannotMountError(Exception):
 
 
 class Disk:
-    """A tmpfs on a folder, for as long as this process lives."""
+    """A tmpfs on a folder; a context manager, at whose end it is gone with all that it holds."""
 
     def __init__(self, folder: Path, size: int) -> None:
         """Mount it.
@@ -35,6 +38,19 @@ class Disk:
         except AttributeError as error:
             raise CannotMountError("only Linux has mount namespaces") from error
         self._mount("tmpfs", folder, 0, f"size={size}")
+
+    def __enter__(self) -> Self:
+        """It is there already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take it away."""
+        self._libc.umount2(bytes(self._folder), _DETACH)
 
     def resize(self, size: int) -> None:
         """Make it larger or smaller; what it holds stays."""

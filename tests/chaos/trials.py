@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from tests.chaos.commands import COMMANDS, Command
-from tests.chaos.forked import Running, done, warm
+from tests.chaos.forked import CRASHED, Running, done, warm
 from wtal import environment
 
 Phase = Literal["before the first write", "in the middle", "after the end"]
@@ -130,7 +130,7 @@ def killed(bench: Bench, share: float, again: bool) -> tuple[Phase, str]:
     before = bench.made()
     running = Running.start(bench.words_again if again else bench.words, bench.log)
     if running.wait(share * bench.cpu_s):
-        return "after the end", "" if running.code == 0 else f"it failed: {running.said()[-400:]}"
+        return "after the end", "" if running.code == 0 else f"it failed: {running.said()[-1500:]}"
     running.kill()
     return ("before the first write" if bench.made() == before else "in the middle"), ""
 
@@ -148,11 +148,15 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
         return "in the middle", f"it went on for {STOPS_WITHIN_S:g} s"
     untouched = bench.made() == before
     phase: Phase = "before the first write" if untouched else "in the middle"
-    # A signal that comes before the command has begun ends Python, or typer; nothing is lost.
-    if running.code not in (0, 1) and not (untouched and running.code in (-number, 128 + number)):
-        return phase, f"it ended with {running.code}: {running.said()[-400:]}"
+    # Before the command has begun, or after its last line, a signal ends Python itself.
+    torn = running.code == CRASHED and "KeyboardInterrupt" in running.said()
+    edge = torn or running.code in (-number, 128 + number)
+    if edge and (untouched or bench.made() == bench.whole):
+        return phase, ""
+    if running.code not in (0, 1):
+        return phase, f"it ended with {running.code}: {running.said()[-1500:]}"
     if "Traceback" in running.said():
-        return phase, f"it told of itself: {running.said()[-400:]}"
+        return phase, f"it told of itself: {running.said()[-1500:]}"
     return phase, f"half-written files stay: {bench.left()}" if bench.left() else ""
 
 

@@ -20,15 +20,24 @@ def at_write(step: int, action: Callable[[], object], names: Sequence[str] = WRI
     """
     left = step
 
-    def counted(write: Callable[..., Any]) -> Callable[..., Any]:
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            action()
+
+    at_each_write(count, names)
+
+
+def at_each_write(action: Callable[[], object], names: Sequence[str] = WRITES) -> None:
+    """Let this process do `action` just before each of its writes."""
+
+    def told(write: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                action()
+            action()
             return write(*args, **kwargs)
 
         return wrapper
 
     for name in names:
-        setattr(os, name, counted(getattr(os, name)))
+        setattr(os, name, told(getattr(os, name)))

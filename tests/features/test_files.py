@@ -206,6 +206,18 @@ def test_a_file_that_is_swept_before_it_is_held_is_begun_again(
     assert len(opened) == 2
 
 
+def test_ctrl_c_while_a_file_is_begun_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **more: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wtal_features.files._held", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_json(tmp_path / "a.json", [1])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_being_removed_is_whole_or_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
