@@ -143,7 +143,15 @@ def _pretrain(inputs: Path, out: Path) -> list[str]:
 
 
 def _pack(inputs: Path, out: Path) -> list[str]:
-    return ["pack", str(inputs / "store"), "--out", str(out / "packed"), "-q"]
+    return [
+        "pack",
+        str(inputs / "store"),
+        "--out",
+        str(out / "packed"),
+        "--shard-size",
+        "4KiB",
+        "-q",
+    ]
 
 
 def _copy_run(inputs: Path, out: Path) -> None:

@@ -245,8 +245,12 @@ def weights() -> list[Files]:
     from safetensors.torch import save
 
     network = _network()
-    wrapped = {"epoch": 3, "best_acc": np.float64(0.5), "state_dict": OrderedDict(network)}
-    other = {"model": network, "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
+    wrapped: dict[str, Any] = {
+        "epoch": 3,
+        "best_acc": np.float64(0.5),
+        "state_dict": OrderedDict(network),
+    }
+    other: dict[str, Any] = {"model": network, "optimizer": {"lr": 0.1, "betas": (0.9, 0.999)}}
     seeds: list[Files] = [{"net.safetensors": save(network, {"format": "pt"})}]
     for content in (wrapped, other):
         out = io.BytesIO()
