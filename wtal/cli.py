@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,6 +213,7 @@ def train(
     with _problems(
         debug,
         "-o train.batch_size=8, -o data.max_snippets=1000, -o data.cache_mb=0 or --device cpu",
+        together=True,
     ):
         from wtal.allocator import keep_freed_memory
         from wtal.api import train as run
@@ -689,7 +691,7 @@ def pretrain(
     frames of a video say together, from a feature store or from videos: features/RETRIEVAL.md.
     """
     batch = "init.batch=16, -o cycle.batch=16" if method == "coclr" else "optim.batch=16"
-    with _problems(debug, f"-o {batch} or --device cpu"):
+    with _problems(debug, f"-o {batch} or --device cpu", together=True):
         from wtal.pretrain import Words, run
         from wtal.processes import leads
 
@@ -1396,12 +1398,13 @@ def _steps(quiet: bool) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
+def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> Iterator[None]:
     """Turn what the user can mend into one sentence and exit code 1.
 
     Args:
         debug: Print the traceback, too.
         less_memory: Options of the command with which it needs less, such as `--batch 1`.
+        together: Whether processes that torchrun starts share the work of this command.
     """
     from wtal.errors import WtalError
     from wtal.interrupt import sigterm_as_ctrl_c
@@ -1410,6 +1413,8 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
 
     try:
         with sigterm_as_ctrl_c(WtalError, EvalError, FeatureError, typer.Exit):
+            if not together:
+                _refuse_torchrun()
             yield
     except BrokenPipeError:
         raise  # `| head` has seen enough: typer ends quietly
@@ -1431,6 +1436,22 @@ def _problems(debug: bool, less_memory: str = "") -> Iterator[None]:
             "interrupted: finished files are whole; the same command starts again.", file=sys.stderr
         )
         raise typer.Exit(1) from None
+
+
+def _refuse_torchrun() -> None:
+    """Several processes would all do the same work, in the same files.
+
+    The size alone does not tell: some clusters set WORLD_SIZE for whatever they start.
+    """
+    from wtal.errors import WtalError
+
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        if os.environ.get("RANK") != "0":
+            raise typer.Exit(0)  # the first one says it; a failure here would end it before
+        raise WtalError(
+            "torchrun starts several processes, which only `wtal train` and `wtal pretrain` share; "
+            "start this command without it. extract and localize have --jobs and --shard i/N."
+        )
 
 
 def _sentence(error: BaseException, less_memory: str) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,25 @@ ENDLESS = ["-o", "train.steps=1000000", "-o", "train.checkpoint_every=5"]
 Data = tuple[Path, Path, Path]
 
 pytestmark = pytest.mark.slow
+
+DCC = ["dcc.contrast=bank", "dcc.warmup=0.2", "cluster.every_epochs=1", "cluster.k=4"]
+CLUSTERING = [word for text in DCC for word in ("-o", text)]
+
+# SIGTERM comes to one process in the step whose number is the first word.
+STOPPING = """
+import os, signal, sys
+from unittest.mock import patch
+from wtal import training
+from wtal.cli import main
+stop = int(sys.argv.pop(1))
+real = training.train_step
+def step(*args, **options):
+    if options["step"] == stop and options["part"].peers.rank == options["part"].peers.size - 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return real(*args, **options)
+with patch.object(training, "train_step", step):
+    main()
+"""
 
 # The second process fails in its third step.
 FAILING = """
@@ -109,12 +129,83 @@ def wait_for(path: Path, group: Group) -> None:
         time.sleep(0.05)
 
 
+def torchrun(*words: str) -> list[str]:
+    """The command that starts two processes of `wtal WORDS`."""
+    run = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    return [sys.executable, *run, "-m", "wtal", *words]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def test_two_processes_then_one_then_two_end_where_one_alone_ends(
+    data: Data, tmp_path: Path
+) -> None:
+    steps = [*CLUSTERING, "-o", "train.steps=12", "--device", "cpu"]
+    words = command(data, tmp_path / "r", *steps)
+    with Group(tmp_path, ["-c", STOPPING, "3", *words]) as group:
+        assert group.ended()[0] == [1, 1]
+    assert load_state(tmp_path / "r" / STATE_FILE).step == 4
+    middle = [sys.executable, "-c", STOPPING, "7", *words, "--resume"]
+    assert subprocess.run(middle, cwd=ROOT, env=environment(), check=False).returncode == 1
+    assert load_state(tmp_path / "r" / STATE_FILE).step == 8
+    with Group(tmp_path, ["-m", "wtal", *words, "--resume"]) as group:
+        codes, said = group.ended()
+    assert codes == [0, 0], said
+    alone = command(data, tmp_path / "alone", *steps, "-q")
+    subprocess.run([sys.executable, "-m", "wtal", *alone], cwd=ROOT, check=True, env=environment())
+    ours, theirs = (load_state(tmp_path / name / STATE_FILE) for name in ("alone", "r"))
+    assert ours.step == theirs.step == 12
+    assert ours.contrast.keys() == theirs.contrast.keys() >= {"bank/vectors", "clusters/members/0"}
+    for name, tensor in {**ours.model, **ours.contrast}.items():
+        other = theirs.model.get(name, theirs.contrast.get(name))
+        assert other is not None
+        assert (tensor.double() - other.double()).abs().max() <= 1e-6, name
+
+
+def test_ctrl_c_under_torchrun_leaves_a_checkpoint_that_goes_on(data: Data, tmp_path: Path) -> None:
+    words = command(data, tmp_path / "r", *ENDLESS)
+    with (tmp_path / "said").open("w") as said:
+        running = subprocess.Popen(
+            torchrun(*words),
+            env=environment(),
+            cwd=ROOT,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (tmp_path / "r" / STATE_FILE).exists():
+            assert time.monotonic() < deadline, (tmp_path / "said").read_text()
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)  # a terminal sends it to all of the group
+        assert running.wait(60) != 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    text = (tmp_path / "said").read_text()
+    assert "stopped after" in text
+    step = load_state(tmp_path / "r" / STATE_FILE).step
+    assert step > 0
+    assert f"stopped after {step} " in text
+
+
+def test_commands_that_processes_do_not_share_are_refused_under_torchrun(tmp_path: Path) -> None:
+    words = ["localize", str(tmp_path), "-f", str(tmp_path)]
+    done = subprocess.run(
+        torchrun(*words), env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("error: torchrun starts several processes") == 1
+
+
 def test_torchrun_trains_one_network_and_one_process_speaks(data: Data, tmp_path: Path) -> None:
     words = command(data, tmp_path / "r", "-o", "train.steps=3", "--device", "cpu")
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run(
-        [*run, "-m", "wtal", *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        torchrun(*words),
+        env=environment(),
         cwd=ROOT,
         capture_output=True,
         text=True,
