@@ -17,6 +17,7 @@ import numpy as np
 from wtal_eval.segments import Floats, Ints, Segments, hull_tiou, tiou
 
 LISTED = 1 << 16  # pairs that are Python's numbers at a time; as such each takes 120 bytes
+LOOKED_UP = 1 << 17  # detections whose instances are looked up at a time
 PAIRS_AT_ONCE = 1 << 15  # intermediate arrays stay in the cache, and small whatever the input
 THRESHOLDS_AT_ONCE = 62  # bits of a signed 64-bit integer that stay clear of its sign
 
@@ -139,22 +140,31 @@ def _same_class_and_video(ranked: Segments, instances: Segments) -> Iterator[tup
         return
     videos = int(max(ranked.video.max(), instances.video.max())) + 1
     instance_group = instances.label.astype(np.int64) * videos + instances.video
-    detection_group = ranked.label.astype(np.int64) * videos + ranked.video
     by_group = np.argsort(instance_group, kind="stable")
     groups, first, size = np.unique(instance_group[by_group], return_index=True, return_counts=True)
-    place = np.minimum(np.searchsorted(groups, detection_group), len(groups) - 1)
-    with_instances = np.flatnonzero(groups[place] == detection_group)
-    first, size = first[place[with_instances]], size[place[with_instances]]
+    for start in range(0, len(ranked), LOOKED_UP):
+        block = slice(start, start + LOOKED_UP)
+        detection_group = ranked.label[block].astype(np.int64) * videos + ranked.video[block]
+        place = np.minimum(np.searchsorted(groups, detection_group), len(groups) - 1)
+        inside = np.flatnonzero(groups[place] == detection_group)
+        place = place[inside]
+        yield from _pairs(inside + start, first[place], size[place], by_group)
+
+
+def _pairs(
+    detections: Ints, first: Ints, size: Ints, by_group: Ints
+) -> Iterator[tuple[Ints, Ints]]:
+    """Yield each detection with the `size` instances from `first` on, in small blocks."""
     total = np.cumsum(size)
     low = 0
-    while low < len(with_instances):
+    while low < len(detections):
         done = total[low - 1] if low else 0
         high = max(low + 1, int(np.searchsorted(total, done + PAIRS_AT_ONCE, side="right")))
         sizes = size[low:high]
         # 0 1 2 .. within each detection: a running count minus where its run began.
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         yield (
-            np.repeat(with_instances[low:high], sizes),
+            np.repeat(detections[low:high], sizes),
             by_group[np.repeat(first[low:high], sizes) + within],
         )
         low = high
