@@ -1,25 +1,16 @@
 """benchmarks/align_features.py: a stride and an offset that are known are found again."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "align_features.py"
+from tests.scripts import load
 
 
 @pytest.fixture(scope="module")
 def align() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("align_features", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["align_features"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("align_features")
 
 
 def test_the_true_stride_correlates_best_although_the_features_are_others(

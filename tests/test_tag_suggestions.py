@@ -1,8 +1,6 @@
 """benchmarks/tag_suggestions.py: a row for each similarity, chosen on training videos alone."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,23 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from tests.scripts import load
 from tests.synthetic import make_store
 from wtal_features.retrieval.aggregator import TCA
 from wtal_features.retrieval.context import ContextAbout, ContextModel, save_context
 
 pytest.importorskip("sklearn")
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "tag_suggestions.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tag_suggestions", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tag_suggestions"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("tag_suggestions")
 
 
 def test_top_1_asks_whether_the_surest_label_is_one_of_the_tags(script: ModuleType) -> None:

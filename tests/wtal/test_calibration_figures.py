@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,25 +10,19 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.scripts import load
 from tests.synthetic import make_store
 from wtal.calibration import Calibration
 from wtal.calibration.evidence import EMPTY
 from wtal.calibration.reliability import Hits
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 # Two of three are right, one instance is missed.
 HITS = Hits(np.array([0.9, 0.8, 0.1]), np.array([[True, False, True]]), 3)
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("calibration_figures", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["calibration_figures"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("calibration")
 
 
 def test_f1_counts_wrong_and_missed_ones(script: ModuleType) -> None:
