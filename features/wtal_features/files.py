@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -282,10 +283,24 @@ def write_json(path: str | Path, value: object) -> None:
         FeatureError: As `atomic_write`.
         ValueError: If a number is not finite.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as handle:
-        # A lone surrogate cannot be UTF-8; `\udXXX` keeps it readable by every JSON parser.
-        handle.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        for piece in _pieces(value, levels=2):
+            # A lone surrogate cannot be UTF-8; `\udXXX` keeps it readable by every JSON parser.
+            handle.write(piece.encode("utf-8", "backslashreplace"))
+        handle.write(b"\n")
+
+
+def _pieces(value: object, levels: int) -> Iterator[str]:
+    """The text of `json.dumps`, member by member: that of 100,000 videos as a whole is 100 MB."""
+    dumps = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False)
+    if not levels or type(value) is not dict or not all(type(key) is str for key in value):
+        yield dumps(value)
+        return
+    yield "{"
+    for i, (key, member) in enumerate(value.items()):
+        yield f"{', ' if i else ''}{dumps(key)}: "
+        yield from _pieces(member, levels - 1)
+    yield "}"
 
 
 # Reading -----------------------------------------------------------------------------------------

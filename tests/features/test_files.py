@@ -1,6 +1,7 @@
 """Whole files or none, bounded reads, one run per folder."""
 
 import errno
+import json
 import os
 import pickle
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from wtal_features.files import (
     FeatureError,
@@ -49,6 +52,35 @@ def test_a_full_disk_is_named_and_the_old_file_stays(
         write_json(path, [2])
     assert path.read_text() == "[1]\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False)
+        | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.text(max_size=3) | st.integers() | st.booleans(), inner, max_size=3
+            )
+        ),
+    )
+)
+def test_json_has_the_text_that_the_standard_library_gives(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "a.json"
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # infinity
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(path, value)
+        assert not list(tmp_path.glob(".wtal-tmp-*"))
+        return
+    write_json(path, value)
+    assert path.read_bytes() == text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def test_writing_into_a_missing_folder_is_named(tmp_path: Path) -> None:
