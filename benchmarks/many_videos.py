@@ -206,6 +206,28 @@ def document(found: Mapping[int, Mapping[str, Figures]]) -> dict[str, Any]:
     return {"machine": machine, "seconds_per_video": SECONDS, "size": SIZE, "rows": rows}
 
 
+def table(found: Mapping[int, Mapping[str, Figures]]) -> list[str]:
+    """Markdown: ms per video, and peak memory in MB, at each number of videos."""
+    sizes = sorted(found)
+    names = dict.fromkeys(stage for count in sizes for stage in found[count])
+    heads = [f"{count:,}" for count in sizes]
+    lines = [
+        "| stage | "
+        + " | ".join([*(f"ms, {n}" for n in heads), *(f"MB, {n}" for n in heads)])
+        + " |",
+        "|---" * (1 + 2 * len(sizes)) + "|",
+    ]
+    for stage in names:
+        rows = [found[count].get(stage) for count in sizes]
+        times = [
+            "" if row is None else f"{1000 * row['wall_s'] / count:.2f}"
+            for count, row in zip(sizes, rows, strict=True)
+        ]
+        memory = ["" if row is None else f"{row['peak_mb']:.0f}" for row in rows]
+        lines.append(f"| {stage} | {' | '.join([*times, *memory])} |")
+    return lines
+
+
 def plot(found: Mapping[int, Mapping[str, Figures]], path: Path) -> None:
     """Milliseconds per video and peak memory over the number of videos."""
     import matplotlib
@@ -248,6 +270,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     sizes = [int(text) for text in options.sizes.split(",")]
     found = {count: measure(options.out, count, wanted, options.made) for count in sizes}
+    print("\n".join(table(found)))
     if options.json is not None:
         write_json(options.json, document(found))
     if options.plot is not None:

@@ -65,6 +65,10 @@ def test_every_stage_of_many_videos_is_measured_once_and_kept(
     assert len(results) == 20  # those that nothing was learned from
     kept = script.measure(tmp_path, 24, wanted, made=True)
     assert kept == found[24]
+    lines = script.table(found)
+    assert lines[0].startswith("| stage | ms, 12 | ms, 24 | MB, 12 | MB, 24 |")
+    eval_s = found[24]["eval"]["wall_s"]
+    assert f" {1000 * eval_s / 24:.2f} |" in next(line for line in lines if "| eval |" in line)
     document = script.document(found)
     assert [row["videos"] for row in document["rows"]] == [12] * 4 + [24] * 4
     script.plot(found, tmp_path / "plot.png")
