@@ -122,6 +122,14 @@ def eval_s(f: Footage) -> float:
     return f.videos * f.detections * each / 1e6
 
 
+def eval_bytes(f: Footage) -> float:
+    """Peak memory of `wtal eval`, from the growth between the two largest sizes measured."""
+    rows = json.loads((ROWS / "many-videos.json").read_text())["rows"]
+    found = [(r["videos"], r["peak_mb"]) for r in rows if r["stage"] == "eval of 50 a video"]
+    (fewer, low), (more, high) = sorted(found)[-2:]
+    return f.videos * f.detections / 50 * (high - low) * 1e6 / (more - fewer)
+
+
 def plan(f: Footage) -> list[tuple[str, str]]:
     """(what, how much) of every stage."""
     return [
@@ -142,6 +150,7 @@ def plan(f: Footage) -> list[tuple[str, str]]:
         ("localize: two cores", _time(forward_s(f))),
         ("detections, JSON", _room(result_bytes(f))),
         ("eval: from arrays, one core", _time(eval_s(f))),
+        ("eval: memory", _room(eval_bytes(f))),
     ]
 
 

@@ -21,7 +21,13 @@ def test_a_cost_is_that_of_a_unit_times_their_number(scale: ModuleType) -> None:
     some = scale.Footage(1000)
     many = replace(some, videos=1_000_000)
     costs = [scale.decoding_s, scale.encoding_s, scale.store_bytes, scale.epoch_s, scale.forward_s]
-    costs += [scale.points_bytes, scale.bank_bytes, scale.result_bytes, scale.eval_s]
+    costs += [
+        scale.points_bytes,
+        scale.bank_bytes,
+        scale.result_bytes,
+        scale.eval_s,
+        scale.eval_bytes,
+    ]
     for cost in costs:
         assert cost(many) == pytest.approx(1000 * cost(some))
         assert cost(some) > 0
