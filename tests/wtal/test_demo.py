@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from wtal import training
 from wtal.cli import app
-from wtal.demo import DemoConfig, WorldConfig, demo
+from wtal.demo import DemoConfig, WorldConfig, demo, scenes
+from wtal.demo.filming import encode, frames
 from wtal.demo.script import CLASSES, write_scripts
 from wtal.demo.settings import ENCODER, NETWORK
 from wtal.errors import WtalError
@@ -46,6 +47,22 @@ def test_actions_lie_in_their_video_and_never_touch() -> None:
         assert len(set(edges)) == len(edges)
         assert edges[0] >= 0
         assert edges[-1] <= script.seconds
+
+
+def test_the_same_pictures_become_the_same_file_whatever_lies_in_the_memory(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    script = next(iter(write_scripts(WorldConfig(training=1, test=0), rng)))
+    places = {name: scenes.paint(name, rng) for name in scenes.PLACES}
+    pictures = list(frames(script, places, rng))[:250]
+    found = set()
+    for turn in range(6):
+        rubbish = [rng.integers(0, 255, int(n), np.uint8) for n in rng.integers(1000, 3e6, 40)]
+        del rubbish[::2]  # what x264 is given next has been written to
+        encode(tmp_path / f"{turn}.mp4", iter(pictures))
+        found.add((tmp_path / f"{turn}.mp4").read_bytes())
+    assert len(found) == 1
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from wtal.demo.sprites import Frame, paste, shadow, sprite
 from wtal_features import Tags, write_tags
 from wtal_features.files import write_json
 from wtal_features.video.container import load_av
+from wtal_features.video.x264 import REPEATABLE
 
 FPS = 10
 WIDTH, HEIGHT = 160, 128
 # Quick to write; an I-frame every three seconds, so that players seek quickly.
-X264 = {"preset": "veryfast", "crf": "24", "g": "30"}
+X264 = {"preset": "veryfast", "crf": "24", "g": "30", **REPEATABLE}
 _CUT_CHANCE = 1 / (9 * FPS)
 _PAN_PX = 0.4
 _SIZE = 1.6

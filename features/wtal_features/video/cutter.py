@@ -24,12 +24,13 @@ from wtal_features.video.container import load_av, open_video, words_of
 from wtal_features.video.frames import CutShortError, Decoded, FrameReader, to_rgb
 from wtal_features.video.serving import Send, answer_all, main
 from wtal_features.video.wire import Message
+from wtal_features.video.x264 import REPEATABLE
 
 _BEAT_S = 1.0
 # Encoders at work at once; more pieces that overlap are cut in further passes over the video.
 MOST_OPEN = 4
 # Without B-frames the last packet is the frame that is shown last, and its length counts.
-_OPTIONS = {"preset": "veryfast", "crf": "18", "bf": "0", "threads": "1"}
+_OPTIONS = {"preset": "veryfast", "crf": "18", "bf": "0", **REPEATABLE}
 # A frame belongs to a piece that it overlaps by more than this: seconds are rounded, by Matroska to
 # milliseconds.
 _ROUNDED_S = Fraction(2, 1000)

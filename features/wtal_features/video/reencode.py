@@ -20,9 +20,9 @@ from wtal_features.errors import FeatureError
 from wtal_features.files import atomic_write
 from wtal_features.video.container import load_av, open_video, words_of
 from wtal_features.video.frames import FrameReader
+from wtal_features.video.x264 import REPEATABLE
 
 # Besides the GOP. A scene cut must not start a GOP: I-frames stand at 0, g, 2g and nowhere else.
-# One thread: the bits do not depend on the machine.
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     # Quantiser 4 of 31; two to three times as fast as libx264.
     "mpeg4": {"bf": "0", "qmin": "4", "qmax": "4", "sc_threshold": "1000000000"},
@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "bf": "0",
         "refs": "1",
         "sc_threshold": "0",
-        "threads": "1",
+        **REPEATABLE,
     },
 }
 GOP = 12
