@@ -58,7 +58,9 @@ def test_the_same_pictures_become_the_same_file_whatever_lies_in_the_memory(
     pictures = list(frames(script, places, rng))[:250]
     found = set()
     for turn in range(6):
-        rubbish = [rng.integers(0, 255, int(n), np.uint8) for n in rng.integers(1000, 3e6, 40)]
+        rubbish = [
+            rng.integers(0, 255, int(n), np.uint8) for n in rng.integers(1000, 3_000_000, 40)
+        ]
         del rubbish[::2]  # what x264 is given next has been written to
         encode(tmp_path / f"{turn}.mp4", iter(pictures))
         found.add((tmp_path / f"{turn}.mp4").read_bytes())
