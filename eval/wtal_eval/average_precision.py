@@ -9,7 +9,7 @@ The other rules are those of the THUMOS14 evalkits and of W-TALC; `protocols.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ __all__ = [
     "mean_average_precision",
     "rank",
 ]
+
+DETECTIONS_AT_ONCE = 1 << 17  # of as many classes as that makes, or of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,37 +94,62 @@ def mean_average_precision(
     """
     if order is None:
         order = rank(detections.label, score, ties)
-    ranked = detections.take(order)
-    pairs = candidates(
-        ranked,
-        instances,
-        min(thresholds),
-        ties=ties,
-        zero_union=zero_union,
-        rule=match,
-        overlap=overlap,
-        precision=precision,
-    )
     npos = np.bincount(instances.label, minlength=classes)
-    count = np.bincount(ranked.label, minlength=classes)
-    ends = np.cumsum(count)
-    starts = ends - count
-    seats = _Seats(
-        ranked.label, score[order], None if removable is None else removable[order], ties
-    )
-    area = AREAS[ap]
+    count = np.bincount(detections.label, minlength=classes)
     aps, recall = np.zeros((classes, len(thresholds))), np.zeros((classes, len(thresholds)))
-    found_at = true_positives(
-        pairs, thresholds, len(instances), rule=match, overlap_test=overlap_test
-    )
-    for j, found in enumerate(found_at):
-        # `found` ascends, and the detections of a class are neighbours: cut it at the classes.
-        cuts = np.searchsorted(found, ends)
-        seat, first = seats.of(found, starts)
-        for c, (low, high) in enumerate(zip(np.append(0, cuts[:-1]), cuts, strict=True)):
-            aps[c, j] = area(seat[low:high] - first[c] + 1, int(npos[c]))
-            recall[c, j] = (high - low) / npos[c]
+    for block, rows in class_blocks(order, count):
+        ranked = detections.take(rows)
+        asked = instances
+        if len(block) < classes:
+            asked = instances.take((asked.label >= block.start) & (asked.label < block.stop))
+        pairs = candidates(
+            ranked,
+            asked,
+            min(thresholds),
+            ties=ties,
+            zero_union=zero_union,
+            rule=match,
+            overlap=overlap,
+            precision=precision,
+        )
+        found_at = true_positives(
+            pairs, thresholds, len(asked), rule=match, overlap_test=overlap_test
+        )
+        of = slice(block.start, block.stop)
+        ends = np.cumsum(count[of])
+        starts = ends - count[of]
+        seats = _Seats(
+            ranked.label, score[rows], None if removable is None else removable[rows], ties
+        )
+        for j, found in enumerate(found_at):
+            # `found` ascends, and the detections of a class are neighbours: cut it at the classes.
+            cuts = np.searchsorted(found, ends)
+            seat, first = seats.of(found, starts)
+            lows = np.append(0, cuts[:-1])
+            for c, begin, low, high in zip(block, first, lows, cuts, strict=True):
+                aps[c, j] = AREAS[ap](seat[low:high] - begin + 1, int(npos[c]))
+                recall[c, j] = (high - low) / npos[c]
     return Scores(aps, recall, npos, count)
+
+
+def class_blocks(order: Ints, count: Ints) -> Iterator[tuple[range, Ints]]:
+    """Yield a few classes at a time, with their detections in rank order, if there are any.
+
+    Nothing passes from class to class, so what is done with a block takes the memory of a block.
+
+    Args:
+        order: (N,) what `rank` returns.
+        count: (C,) detections.
+    """
+    low, begin = 0, 0
+    ends = np.cumsum(count)
+    while low < len(count):
+        fit = int(np.searchsorted(ends, begin + DETECTIONS_AT_ONCE, side="right"))
+        high = max(low + 1, fit)
+        end = int(ends[high - 1])
+        if end > begin:
+            yield range(low, high), order[begin:end]
+        low, begin = high, end
 
 
 def rank(label: Ints, score: Floats, ties: str) -> Ints:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wtal_eval.ambiguous import touching
-from wtal_eval.average_precision import rank
+from wtal_eval.average_precision import class_blocks, rank
 from wtal_eval.columns import Annotations, Detections, codes_of, repeated
 from wtal_eval.corrections import correct, take
 from wtal_eval.faults import EvalError, Faults, shown
@@ -315,9 +315,13 @@ def _ties(ranking: Ranking) -> tuple[int, int]:
     order = ranking.order
     if order is None:
         order = rank(segments.label, ranking.score, "last")
-    label, score = segments.label[order], ranking.score[order]
-    same = (label[1:] == label[:-1]) & (score[1:] == score[:-1])
-    tied = np.append(same, False) | np.append(False, same)
-    rows = order[tied]  # only these can be repetitions
-    columns = (segments.video, segments.label, segments.start, segments.end, ranking.score)
-    return int(tied.sum()), repeated(tuple(column[rows] for column in columns))
+    ties = duplicates = 0
+    for _, rows in class_blocks(order, np.bincount(segments.label)):
+        label, score = segments.label[rows], ranking.score[rows]
+        same = (label[1:] == label[:-1]) & (score[1:] == score[:-1])
+        tied = rows[np.append(same, False) | np.append(False, same)]
+        ties += len(tied)
+        # Only these can be repetitions.
+        columns = (segments.video, segments.label, segments.start, segments.end, ranking.score)
+        duplicates += repeated(tuple(column[tied] for column in columns))
+    return ties, duplicates

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import wtal_eval.matching
 from wtal_eval import evaluate
 from wtal_eval.average_precision import average_precision
 from wtal_eval.segments import hull_tiou, tiou
@@ -71,18 +70,44 @@ def test_thresholds_keep_the_order_in_which_they_are_given() -> None:
     assert result.map[0] < result.map[1]
 
 
-def test_the_size_of_a_block_of_pairs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("block", "size"),
+    [
+        ("matching.PAIRS_AT_ONCE", 7),
+        ("matching.LOOKED_UP", 5),
+        ("matching.LISTED", 3),
+        ("average_precision.DETECTIONS_AT_ONCE", 1),
+        ("average_precision.DETECTIONS_AT_ONCE", 70),
+    ],
+)
+@pytest.mark.parametrize(("match", "ties"), [("best", "last"), ("per-instance", "true-first")])
+def test_the_size_of_a_block_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, block: str, size: int, match: str, ties: str
+) -> None:
     rng = np.random.default_rng(0)
     database: dict[str, Any] = {}
     results: dict[str, Any] = {}
     for v in ("a", "b", "c"):
         starts = rng.integers(0, 40, 60).tolist()
-        rows = [{"label": "run", "segment": [s, s + 5]} for s in starts]
+        labels = rng.choice(["fall", "jump", "run"], 60).tolist()
+        rows = [
+            {"label": label, "segment": [s, s + 5]} for s, label in zip(starts, labels, strict=True)
+        ]
         database[v] = {"subset": "test", "annotations": rows[:20]}
         results[v] = [row | {"score": i % 7} for i, row in enumerate(rows[20:])]
-    whole = evaluate({"results": results}, {"database": database})
-    monkeypatch.setattr(wtal_eval.matching, "PAIRS_AT_ONCE", 7)
-    assert evaluate({"results": results}, {"database": database}).per_class == whole.per_class
+        results[v] += results[v][:3]
+    for label in ("a class", "z class"):  # without detections
+        database["a"]["annotations"].append({"label": label, "segment": [0, 1]})
+    options: dict[str, Any] = {
+        "match": match,
+        "ties": ties,
+        "overlap": "hull" if ties == "true-first" else "union",
+    }
+    whole = evaluate({"results": results}, {"database": database}, **options)
+    assert whole.counts["detections_duplicate"] != 0
+    monkeypatch.setattr(f"wtal_eval.{block}", size)
+    again = evaluate({"results": results}, {"database": database}, **options)
+    assert again.to_json() == whole.to_json()
 
 
 def one_video(instances: list[list[float]], detections: list[list[float]], **options: Any) -> Any:
