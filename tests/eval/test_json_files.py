@@ -57,7 +57,7 @@ def test_the_size_of_the_pieces_does_not_matter(
 ) -> None:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
     path = tmp_path / "d.json"
-    path.write_bytes((mark * "\ufeff" + text).encode("utf-8", "replace"))
+    path.write_bytes((mark * "\ufeff" + text).encode("utf-8", "backslashreplace"))
     plain = json.loads(path.read_bytes().decode("utf-8-sig"))
     found = _read(path, piece, monkeypatch)
     assert repr(found) == repr(({**plain, "results": None}, plain["results"]))  # NaN is not NaN
@@ -82,7 +82,7 @@ def test_a_damaged_file_gives_the_same_sentence_in_pieces_and_whole(
     damage: bytes,
     cut: bool,
 ) -> None:
-    data = json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace")
+    data = json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
     place = round(at * len(data))
     path = tmp_path / "d.json"
     path.write_bytes(data[:place] + damage + (b"" if cut else data[place:]))
