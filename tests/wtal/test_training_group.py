@@ -165,7 +165,7 @@ def test_two_processes_then_one_then_two_end_where_one_alone_ends(
 
 
 def test_ctrl_c_under_torchrun_leaves_a_checkpoint_that_goes_on(data: Data, tmp_path: Path) -> None:
-    # Long, not endless: torchrun starts them in sessions of their own, which no signal here reaches.
+    # Not endless: torchrun starts them in sessions of their own, which no signal from here reaches.
     long = ["-o", "train.steps=5000", "-o", "train.checkpoint_every=5"]
     words = command(data, tmp_path / "r", *long)
     with (tmp_path / "said").open("w") as said:
