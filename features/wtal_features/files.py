@@ -235,8 +235,12 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder so that a kill leaves all of it or nothing under its name."""
     if folder.exists():
         waste = folder.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-        os.replace(folder, waste)
-        shutil.rmtree(waste, ignore_errors=True)
+        try:
+            os.replace(folder, waste)
+            shutil.rmtree(waste, ignore_errors=True)
+        except BaseException:  # Ctrl-C comes once
+            shutil.rmtree(waste, ignore_errors=True)
+            raise
 
 
 def _replace(temporary: Path, path: Path) -> None:
