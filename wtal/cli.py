@@ -1410,7 +1410,6 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
     from wtal.interrupt import sigterm_as_ctrl_c
     from wtal_eval import EvalError
     from wtal_features import FeatureError
-    from wtal_features.files import drop_half_written
 
     try:
         with sigterm_as_ctrl_c(WtalError, EvalError, FeatureError, typer.Exit):
@@ -1437,8 +1436,6 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
             "interrupted: finished files are whole; the same command starts again.", file=sys.stderr
         )
         raise typer.Exit(1) from None
-    finally:
-        drop_half_written()
 
 
 def _refuse_torchrun() -> None:

@@ -143,7 +143,6 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     tried: list[Path] = []
-    _UNDER_WAY.append(tried)
     try:
         with _begin(path, tried) as handle:
             yield handle
@@ -157,21 +156,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
             write_failed(path, error)
         raise
-    finally:
-        _UNDER_WAY.remove(tried)
     sync_folder(path.parent)
-
-
-# Of `atomic_write`: a signal just before or behind its block leaves it without an end.
-_UNDER_WAY: list[list[Path]] = []
-
-
-def drop_half_written() -> None:
-    """Remove what writes of this process have begun and not ended; for the end of a command."""
-    for tried in _UNDER_WAY:
-        for temporary in tried:
-            with suppress(OSError):
-                temporary.unlink()
 
 
 def _begin(path: Path, tried: list[Path]) -> IO[bytes]:

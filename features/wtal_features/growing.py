@@ -23,24 +23,28 @@ class GrowingArray:
     """
 
     def __init__(self, path: Path, dim: int, dtype: np.dtype[np.floating]) -> None:
-        """Start the file.
+        """Name the file, which `start` begins.
 
         Args:
             path: Where it will stand.
             dim: D.
             dtype: float16 or float32.
+        """
+        self.path, self.dim, self.dtype, self.T = path, dim, dtype, 0
+        self._temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+
+    def start(self) -> None:
+        """Begin the file. Its owner knows it by then: Ctrl-C may come at any moment.
 
         Raises:
             FeatureError: If the folder cannot be written to.
         """
-        self.path, self.dim, self.dtype, self.T = path, dim, dtype, 0
-        self._temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             self._handle = self._temporary.open("xb")
             self._write_header()
         except OSError as error:
             self.discard()
-            write_failed(path, error)
+            write_failed(self.path, error)
 
     def append(self, block_TD: FeatureArray) -> None:
         """Add rows.

@@ -525,6 +525,7 @@ class Rows:
         if stream not in self._arrays:
             new = GrowingArray(self._paths[stream], block_TD.shape[1], block_TD.dtype)
             self._arrays[stream] = new
+            new.start()
         array = self._arrays[stream]
         if block_TD.dtype != array.dtype or block_TD.shape[1] != array.dim:
             raise FeatureError(

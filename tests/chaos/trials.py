@@ -157,9 +157,7 @@ def terminated(bench: Bench, share: float, number: signal.Signals) -> tuple[Phas
         return phase, f"it ended with {running.code}: {running.said()[-1500:]}"
     if "Traceback" in running.said():
         return phase, f"it told of itself: {running.said()[-1500:]}"
-    # A signal in the moment of a beginning or a cleaning may leave a piece; `goes_on` sees that the
-    # next run removes it.
-    return phase, ""
+    return phase, f"half-written files stay: {bench.left()}" if bench.left() else ""
 
 
 def kill_self() -> None:

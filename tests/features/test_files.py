@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from wtal_features.files import (
     FeatureError,
     atomic_write,
-    drop_half_written,
     lock,
     read_json,
     read_rows,
@@ -37,20 +36,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path)
         signal.raise_signal(signal.SIGINT)
     assert path.read_text() == "[1]\n"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_signal_left_without_an_end_is_dropped_when_the_command_ends(
-    tmp_path: Path,
-) -> None:
-    begun = atomic_write(tmp_path / "a.json")
-    begun.__enter__()  # the signal comes before the block, and `__exit__` never
-    assert len(list(tmp_path.glob(".wtal-tmp-*"))) == 1
-    drop_half_written()
-    assert list(tmp_path.iterdir()) == []
-    begun.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-    write_json(tmp_path / "b.json", [1])
-    drop_half_written()
-    assert (tmp_path / "b.json").exists()
 
 
 def test_a_full_disk_is_named_and_the_old_file_stays(

@@ -30,6 +30,7 @@ def saved(array: npt.NDArray[np.floating]) -> bytes:
 def test_the_bytes_are_those_of_numpy_save(tmp_path: Path, blocks: list[int], dtype: str) -> None:
     whole = rows(sum(blocks), 5, dtype)
     array = GrowingArray(tmp_path / "v.npy", 5, np.dtype(dtype))
+    array.start()
     start = 0
     for T in blocks:
         array.append(whole[start : start + T])
@@ -46,6 +47,7 @@ def test_the_header_keeps_its_length_as_the_number_of_rows_gains_digits(
 ) -> None:
     whole = np.arange(T, dtype=np.float32)[:, None]
     array = GrowingArray(tmp_path / "v.npy", 1, np.dtype(np.float32))
+    array.start()
     array.append(whole[:1])
     array.append(whole[1:])
     array.put_in_place()
@@ -55,6 +57,7 @@ def test_the_header_keeps_its_length_as_the_number_of_rows_gains_digits(
 def test_a_block_that_is_not_in_c_order_is_written_as_it_reads(tmp_path: Path) -> None:
     whole = rows(6, 4, "float32")
     array = GrowingArray(tmp_path / "v.npy", 4, np.dtype(np.float32))
+    array.start()
     array.append(np.asfortranarray(whole)[:3])
     array.append(whole[::-1][:3][::-1])
     array.put_in_place()
@@ -65,6 +68,7 @@ def test_nothing_stands_at_the_path_before_it_is_put_in_place(tmp_path: Path) ->
     path = tmp_path / "v.npy"
     path.write_bytes(b"before")
     array = GrowingArray(path, 2, np.dtype(np.float16))
+    array.start()
     array.append(rows(3, 2, "float16"))
     assert path.read_bytes() == b"before"
     array.discard()
@@ -75,6 +79,7 @@ def test_nothing_stands_at_the_path_before_it_is_put_in_place(tmp_path: Path) ->
 
 def test_to_discard_what_is_in_place_changes_nothing(tmp_path: Path) -> None:
     array = GrowingArray(tmp_path / "v.npy", 2, np.dtype(np.float16))
+    array.start()
     array.append(rows(3, 2, "float16"))
     array.put_in_place()
     array.discard()
@@ -92,6 +97,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(
     path = tmp_path / "v.npy"
     path.write_bytes(b"before")
     array = GrowingArray(path, 2, np.dtype(np.float16))
+    array.start()
     array.append(rows(3, 2, "float16"))
     monkeypatch.setattr(os, call, full)
     with pytest.raises(FeatureError, match=r"No space is left for .*v\.npy") as caught:
@@ -105,6 +111,7 @@ def test_a_disk_that_fills_up_amid_the_rows_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = GrowingArray(tmp_path / "v.npy", 2, np.dtype(np.float16))
+    array.start()
     array._handle.close()
     file = io.BytesIO()
     monkeypatch.setattr(array, "_handle", SimpleNamespace(write=full, close=file.close))
@@ -115,7 +122,7 @@ def test_a_disk_that_fills_up_amid_the_rows_is_named(
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"none/v\.npy cannot be written: No such file"):
-        GrowingArray(tmp_path / "none" / "v.npy", 2, np.dtype(np.float16))
+        GrowingArray(tmp_path / "none" / "v.npy", 2, np.dtype(np.float16)).start()
 
 
 @pytest.mark.skipif(not hasattr(os, "O_DIRECTORY"), reason="folders cannot be opened here")
@@ -136,6 +143,24 @@ def test_the_rename_reaches_the_disk_before_the_array_counts(
     for name in ("replace", "fsync"):
         monkeypatch.setattr(os, name, noted(name))
     array = GrowingArray(tmp_path / "v.npy", 1, np.dtype(np.float16))
+    array.start()
     array.append(rows(1, 1, "float16"))
     array.put_in_place()
     assert events == ["fsync", "replace", "fsync"]  # the bytes, the name, the folder
+
+
+def test_a_signal_that_comes_as_the_file_begins_leaves_nothing_to_those_who_discard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = GrowingArray(tmp_path / "v.npy", 2, np.dtype(np.float16))
+    array.discard()  # not begun: nothing to remove
+    monkeypatch.setattr(array, "_write_header", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        array.start()
+    assert len(list(tmp_path.iterdir())) == 1
+    array.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
