@@ -11,10 +11,10 @@ help:  ## show these lines
 # A stamp per set of extras: a second call takes a second.
 $(BIN)/python:
 	python3 -m venv $(VENV)
-$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e ".[plots]"
+$(VENV)/.demo: $(BIN)/python Makefile pyproject.toml constraints.txt
+	$(PIP) -e ".[plots,video]"
 	touch $@
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(BIN)/python Makefile pyproject.toml constraints.txt
 	$(PIP) -e ".[plots,hdf5,faiss,video,flow,encoders,ray,docs,dev]"
 	touch $@
 
