@@ -72,6 +72,74 @@ def write_video(
     return path
 
 
+def write_beeps(
+    path: Path,
+    frames: Sequence[NDArray[np.uint8]],
+    *,
+    fps: int = 25,
+    rate: int = 44_100,
+    codec: str = "aac",
+    late_s: float = 0.0,
+    sound_s: float | None = None,
+) -> Path:
+    """H.264 with sound: silent in the first half of every second, 440 Hz in the second half.
+
+    Args:
+        path: To be written.
+        frames: As `write_video` takes them.
+        fps: Frames per second.
+        rate: Samples per second, in stereo.
+        codec: Of the sound.
+        late_s: Seconds by which the sound begins later, and is late.
+        sound_s: Seconds of sound; as long as the frames unless given.
+    """
+    import av
+
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options=ONE_REFERENCE)
+        sound = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.VideoStream)
+        assert isinstance(sound, av.AudioStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        sound.layout = "stereo"
+        for i, array in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+            frame.time_base, frame.pts = Fraction(1, fps), i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        time_N = np.arange(round((sound_s or len(frames) / fps) * rate)) / rate
+        beeps_N = 0.5 * np.sin(2 * np.pi * 440 * time_N) * (time_N % 1 >= 0.5)
+        beeps_2N = np.stack([beeps_N, beeps_N]).astype(np.float32)
+        for first in range(0, len(beeps_N), 1024):
+            block = np.ascontiguousarray(beeps_2N[:, first : first + 1024])
+            samples = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+            samples.rate, samples.time_base = rate, Fraction(1, rate)
+            samples.pts = first + round(late_s * rate)
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    return path
+
+
+def loud_seconds(path: Path) -> list[tuple[float, float]]:
+    """The stretches of a file in which something is heard, to 10 ms, in its own time."""
+    import av
+
+    with av.open(str(path)) as container:
+        rate = container.streams.audio[0].rate
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+        out = [o for f in container.decode(audio=0) for o in resampler.resample(f)]
+    assert out[0].time is not None
+    first = round(out[0].time * rate)
+    heard_N = np.concatenate([np.zeros(first), *(o.to_ndarray()[0] for o in out)])
+    loud_K = [
+        np.abs(heard_N[i : i + rate // 100]).max() > 0.1
+        for i in range(0, len(heard_N), rate // 100)
+    ]
+    edges = np.flatnonzero(np.diff([False, *loud_K, False]))
+    return [(a / 100, b / 100) for a, b in edges.reshape(-1, 2).tolist()]
+
+
 def numbered(n: int, width: int = 64, height: int = 48) -> list[NDArray[np.uint8]]:
     """n frames that say their own number: see `number_of`."""
     frames = []

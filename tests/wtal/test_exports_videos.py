@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.features.videos import number_of, numbered, write_video
+from tests.features.videos import loud_seconds, number_of, numbered, write_beeps, write_video
 from tests.wtal.cutting_here import Here
 from tests.wtal.exporting import export, sentence, write_results
 from wtal.exports import command
@@ -79,6 +79,72 @@ def test_a_clip_keeps_times_of_variable_rate(films: Path, tmp_path: Path) -> Non
         times = [float(frame.time) for frame in container.decode(video=0)]
     assert times == pytest.approx([0, 0.04, 0.08, 0.18, 0.28, 0.38], abs=0.002)
     assert seconds_of(clip) == pytest.approx(0.48, abs=0.002)
+
+
+def cut_beeps(source: Path, tmp_path: Path, start: float, end: float) -> Path:
+    clip = tmp_path / "clip.mp4"
+    assert list(Here().cut(str(source), [Piece(start, end, str(clip))])) == [0]
+    return clip
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("a.mp4", "aac", 44_100),
+        ("a.mkv", "libopus", 48_000),
+        ("a.mkv", "pcm_s16le", 96_000),  # a rate that the clip does not have
+        ("a.ts", "mp2", 44_100),  # time stamps that do not begin at 0
+    ],
+)
+def test_a_clip_has_the_sound_of_its_time(name: str, codec: str, rate: int, tmp_path: Path) -> None:
+    source = write_beeps(tmp_path / name, numbered(100), fps=FPS, codec=codec, rate=rate)
+    clip = cut_beeps(source, tmp_path, 1.2, 3.0)
+    beeps = [pytest.approx((0.3, 0.8), abs=0.035), pytest.approx((1.3, 1.8), abs=0.035)]
+    assert loud_seconds(clip) == beeps
+    assert numbers_of(clip) == list(range(30, 75))
+    with av.open(str(clip)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+        assert float(container.duration / 1e6) == pytest.approx(1.8, abs=0.03)
+
+
+def test_sound_that_begins_late_is_silent_until_then(tmp_path: Path) -> None:
+    source = write_beeps(tmp_path / "a.mp4", numbered(50), late_s=0.4)
+    clip = cut_beeps(source, tmp_path, 0.0, 1.2)
+    assert loud_seconds(clip) == [pytest.approx((0.9, 1.2), abs=0.03)]
+
+
+def test_sound_that_ends_early_is_silent_from_then_on(tmp_path: Path) -> None:
+    source = write_beeps(tmp_path / "a.mkv", numbered(50), sound_s=1.2)
+    clip = cut_beeps(source, tmp_path, 0.0, 2.0)
+    assert loud_seconds(clip) == [pytest.approx((0.5, 1.0), abs=0.03)]  # not 1.5 to 2
+    with av.open(str(clip)) as container:
+        stream = container.streams.audio[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(2.0, abs=0.05)
+
+
+def test_sound_that_cannot_be_decoded_leaves_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_beeps(tmp_path / "a.mp4", numbered(50))
+
+    class Broken:
+        def __init__(self, **words: object) -> None:
+            pass
+
+        def resample(self, frame: object) -> None:
+            raise av.error.InvalidDataError(1, "invalid data")
+
+    monkeypatch.setattr(av, "AudioResampler", Broken)
+    clip = cut_beeps(source, tmp_path, 0.4, 0.8)
+    assert numbers_of(clip) == list(range(10, 20))
+    monkeypatch.undo()
+    assert loud_seconds(clip) == []
+
+
+def test_a_silent_video_gives_a_clip_without_a_stream_of_sound(films: Path, tmp_path: Path) -> None:
+    clip = cut_beeps(films / "a.mp4", tmp_path, 0.4, 0.8)
+    with av.open(str(clip)) as container:
+        assert not container.streams.audio
 
 
 def test_padding_widens_a_clip_inside_its_video(films: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from wtal_features.video.cutting import Piece
 
 
 def write_clips(job: Job) -> dict[str, str]:
-    """Write `<class>/<video>_<start>-<end>_<score>.mp4`: H.264 at the video's times, no sound."""
+    """Write `<class>/<video>_<start>-<end>_<score>.mp4`: H.264 and AAC at the video's times."""
     faults: dict[str, str] = {}
     folders = class_names(job.classes)
     with owned(job.out, "clips") as folder:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from wtal_features.files import atomic_write
 from wtal_features.video.container import load_av, open_video, words_of
 from wtal_features.video.frames import CutShortError, Decoded, FrameReader, to_rgb
 from wtal_features.video.serving import Send, answer_all, main
+from wtal_features.video.sound import SoundFormat, add_sound, sound_format, write_sound
 from wtal_features.video.wire import Message
 from wtal_features.video.x264 import REPEATABLE
 
@@ -39,7 +40,7 @@ _TICK = Fraction(1, 90_000)  # of the time stamps of a piece, in seconds
 
 @dataclass(frozen=True)
 class Piece:
-    """What is shown in [start_s, end_s), written as H.264 in mp4 without sound.
+    """What is shown in [start_s, end_s), as H.264 in mp4, and what is heard then, as AAC.
 
     Attributes:
         start_s, end_s: Seconds since the first frame. The first frame of the piece is the one on
@@ -86,8 +87,9 @@ def cut(request: CutRequest, reply: Send) -> Message:
     """
     with open_video(request.path) as video:
         end: Message = {"kind": "end", **asdict(video.facts)}
+        sound = sound_format(video.container) if request.pieces else None
     for numbers in passes(request.pieces, MOST_OPEN):
-        _cut_pieces(request, numbers, reply)
+        _cut_pieces(request, numbers, sound, reply)
     if request.stills:
         _take_stills(request, reply)
     return end
@@ -116,8 +118,22 @@ def passes(pieces: Sequence[Piece], most: int) -> list[list[int]]:
     return found
 
 
-def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fraction]]:
-    """Frames, each with the time when the next one takes its place; none from `until_s` on.
+class Shown(NamedTuple):
+    """A frame on the screen.
+
+    Attributes:
+        decoded: The frame, and when it appears.
+        leaves: Seconds since the first frame when the next one takes its place.
+        stamp: Time stamp of the frame in the file, in seconds; sound has such stamps, too.
+    """
+
+    decoded: Decoded
+    leaves: Fraction
+    stamp: Fraction
+
+
+def shown(path: str, until_s: float, reply: Send) -> Iterator[Shown]:
+    """Frames in their order; none from `until_s` on.
 
     Raises:
         FeatureError: If the video breaks off before.
@@ -131,13 +147,13 @@ def shown(path: str, until_s: float, reply: Send) -> Iterator[tuple[Decoded, Fra
                 beat = time.monotonic()
                 reply({"kind": "alive"}, None)
             if held is not None:
-                yield held, decoded.time
+                yield Shown(held, decoded.time, reader.start + held.time)
             held = decoded
             # A later frame is never asked for, but one is: the shortest video has it.
             if decoded.time > until_s:
                 return
         if held is not None:
-            yield held, reader.end
+            yield Shown(held, reader.end, reader.start + held.time)
         header_s = video.facts.duration_s or video.facts.container_s or 0.0
         # Matroska does not say how many frames there are, so nothing else tells of the missing.
         if until_s > reader.end and header_s > 1.05 * float(reader.end) + 1.0:
@@ -156,18 +172,20 @@ def _whole(reader: FrameReader) -> Iterator[Decoded]:
         raise FeatureError(error.problem, "Copy it again.", code=error.code) from error
 
 
-def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> None:
+def _cut_pieces(
+    request: CutRequest, numbers: Sequence[int], sound: SoundFormat | None, reply: Send
+) -> None:
     waiting, opened = list(numbers), dict[int, _Writer]()
     until_s = max(request.pieces[i].end_s for i in numbers)
     with ExitStack() as stack:
-        for decoded, leaves in shown(request.path, until_s, reply):
-            while waiting and request.pieces[waiting[0]].start_s + _ROUNDED_S < leaves:
+        for frame in shown(request.path, until_s, reply):
+            while waiting and request.pieces[waiting[0]].start_s + _ROUNDED_S < frame.leaves:
                 i = waiting.pop(0)
-                opened[i] = _Writer(request.pieces[i].out)
+                opened[i] = _Writer(request.pieces[i].out, request.path, sound)
                 stack.push(opened[i].give_up)
             for i, writer in list(opened.items()):
-                writer.add(decoded, leaves)
-                if request.pieces[i].end_s - _ROUNDED_S <= leaves:
+                writer.add(frame)
+                if request.pieces[i].end_s - _ROUNDED_S <= frame.leaves:
                     opened.pop(i).close()
                     reply({"kind": "piece", "index": i}, None)
         for i, writer in opened.items():  # they reach beyond the end
@@ -178,28 +196,30 @@ def _cut_pieces(request: CutRequest, numbers: Sequence[int], reply: Send) -> Non
 class _Writer:
     """One piece on its way to the disk: whole or not there."""
 
-    def __init__(self, out: str) -> None:
-        self._out = out
-        self._first: Fraction | None = None
+    def __init__(self, out: str, path: str, sound: SoundFormat | None) -> None:
+        self._out, self._path, self._sound = out, path, sound
+        self._first: Shown | None = None
+        self._leaves = Fraction(0)  # of the last frame
         self._last = -1  # time stamp in ticks
         self._ticks: dict[int, int] = {}  # time stamp -> length, of frames in the encoder
         self._stream: Any = None
+        self._sound_stream: Any = None
         self._reformatter = load_av().video.reformatter.VideoReformatter()
         with ExitStack() as stack:
             handle = stack.enter_context(atomic_write(out))
             self._container = stack.enter_context(load_av().open(handle, "w", format="mp4"))
             self._stack = stack.pop_all()
 
-    def add(self, decoded: Decoded, leaves: Fraction) -> None:
-        """Encode one frame, upright, shown until `leaves`: a variable rate stays one."""
-        if self._first is None:
-            self._first = decoded.time
+    def add(self, shown: Shown) -> None:
+        """Encode one frame, upright, for as long as it is shown: a variable rate stays one."""
+        self._first, self._leaves = self._first or shown, shown.leaves
+        time = shown.decoded.time
         try:
-            frame = self._even(_upright(decoded, self._reformatter))
-            ticks = round((decoded.time - self._first) / _TICK)
+            frame = self._even(_upright(shown.decoded, self._reformatter))
+            ticks = round((time - self._first.decoded.time) / _TICK)
             self._last = max(ticks, self._last + 1)
             frame.pict_type, frame.time_base, frame.pts = 0, _TICK, self._last
-            self._ticks[self._last] = max(1, round((leaves - decoded.time) / _TICK))
+            self._ticks[self._last] = max(1, round((shown.leaves - time) / _TICK))
             self._mux(self._stream.encode(frame))
         except load_av().error.FFmpegError as error:
             raise _not_encoded(self._out, error) from error
@@ -217,6 +237,8 @@ class _Writer:
             self._stream.width, self._stream.height = (
                 max(2, side // 2 * 2) for side in (frame.width, frame.height)
             )
+            if self._sound is not None:
+                self._sound_stream = add_sound(self._container, self._sound)
         size = self._stream.width, self._stream.height
         return self._reformatter.reformat(frame, *size, format="yuv420p", threads=1)
 
@@ -224,9 +246,22 @@ class _Writer:
         """Put the file in its place."""
         try:
             self._mux(self._stream.encode(None))
+            self._write_sound()
         except load_av().error.FFmpegError as error:
             raise _not_encoded(self._out, error) from error
         self._stack.close()
+
+    def _write_sound(self) -> None:
+        if self._sound is not None and self._first is not None:
+            length = self._leaves - self._first.decoded.time
+            write_sound(
+                self._container,
+                self._sound_stream,
+                self._sound,
+                self._path,
+                self._first.stamp,
+                length,
+            )
 
     def give_up(self, *fault: Any) -> None:
         """Leave no file, told of a fault as `__exit__` is; nothing is left to do after `close`."""
@@ -267,9 +302,9 @@ def _take_stills(request: CutRequest, reply: Send) -> None:
         assert latest is not None  # `shown` gives one frame at least, or raises
         reply({"kind": "still", "index": waiting.pop(0)}, _small(latest, request, reformatter))
 
-    for decoded, leaves in shown(request.path, max(request.stills), reply):
-        latest = decoded
-        while waiting and request.stills[waiting[0]] + _ROUNDED_S < leaves:
+    for frame in shown(request.path, max(request.stills), reply):
+        latest = frame.decoded
+        while waiting and request.stills[waiting[0]] + _ROUNDED_S < frame.leaves:
             send()
     while waiting:  # beyond the end: the last frame
         send()
