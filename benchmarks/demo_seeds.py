@@ -1,10 +1,12 @@
 """The demo over seeds: does DCC stay above BaS-Net, and that above the trivial answer?
 
-    python benchmarks/demo_seeds.py --out DIR [--seeds 0,1,...,9] [--untrained] [--json FILE]
+    python benchmarks/demo_seeds.py --out DIR [--seeds 0,1,...,9] [--dcc KEY=VALUE] [--untrained]
+        [--json FILE]
 
-A seed is of the videos, the encoder and both networks: every one is another world. `--untrained`
-also takes both networks to features of the same encoder with random weights. What is done is kept
-in DIR and not done again; the videos and features of a seed are removed once it is scored.
+A seed is of the videos, the encoder and both networks: every one is another world. `--dcc` trains
+DCC once more on the same features, with another setting; it may be given again. `--untrained` also
+takes both networks to features of the same encoder with random weights. What is done is kept in DIR
+and not done again; the videos and features of a seed are removed once it is scored.
 """
 
 import argparse
@@ -30,11 +32,12 @@ UNTRAINED = {"basnet": "BaS-Net, untrained encoder", "dcc": "DCC, untrained enco
 _T_95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
-def one_seed(root: Path, seed: int, untrained: bool) -> dict[str, Any]:
+def one_seed(root: Path, seed: int, settings: Sequence[str], untrained: bool) -> dict[str, Any]:
     """Figures and costs of one seed, as JSON values; kept in `root/seed-N.json`."""
     kept = root / f"seed-{seed}.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    if found and (found["untrained"] or not untrained):
+    enough = found and set(settings) <= set(found["settings"])
+    if enough and (found["untrained"] or not untrained):
         return found
     out = root / f"seed-{seed}"
     shutil.rmtree(out, ignore_errors=True)
@@ -46,11 +49,22 @@ def one_seed(root: Path, seed: int, untrained: bool) -> dict[str, Any]:
         "wall_s": round(time.perf_counter() - began, 1),
         "cpu_s": round(_cpu_seconds() - cpu, 1),
         "stages": [[cost.stage, cost.what, cost.seconds] for cost in result.costs],
+        "settings": {text: _with_setting(out, seed, text) for text in settings},
         "untrained": _without_pretraining(out, seed) if untrained else {},
     }
     write_json(kept, found)
     shutil.rmtree(out)
     return found
+
+
+def _with_setting(out: Path, seed: int, setting: str) -> Figures:
+    """DCC on the same features, one key other than in the demo."""
+    config, places = DemoConfig(), Places(out)
+    shutil.rmtree(places.run("setting"), ignore_errors=True)
+    words = (*config.network, *config.dcc, setting)
+    stages.learn_to_find(places, "setting", words, seed, Telling())
+    stages.find(places, ["setting"])
+    return figures(stages.judge(places, ["setting"]))["setting"]
 
 
 def _without_pretraining(out: Path, seed: int) -> dict[str, Figures]:
@@ -93,6 +107,11 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
         "|---|" + "---|" * (len(seeds) + 1),
     ]
     rows = {NAMES[name]: [100 * one["rows"][name][AVERAGE] for one in found] for name in NAMES}
+    rows |= {
+        f"DCC, {text}": [100 * one["settings"][text][AVERAGE] for one in found]
+        for text in found[0]["settings"]
+        if all(text in one["settings"] for one in found)
+    }
     if all(one["untrained"] for one in found):
         rows |= {
             UNTRAINED[name]: [100 * one["untrained"][name][AVERAGE] for one in found]
@@ -124,13 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2,3,4,5,6,7,8,9")
+    parser.add_argument("--dcc", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--untrained", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     keep_freed_memory()
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = [int(word) for word in args.seeds.split(",")]
-    found = [one_seed(args.out, seed, args.untrained) for seed in seeds]
+    found = [one_seed(args.out, seed, args.dcc, args.untrained) for seed in seeds]
     print(table(found))
     if args.json is not None:
         write_json(args.json, {"machine": machine_and_versions(), "seeds": found})

@@ -56,6 +56,7 @@ from wtal.schedule import torch_generator
 from wtal.temporal_conv import Packing
 
 PUBLISHED_RATIO = 4  # 2048 embedding dims to 512 projected ones
+_MOST_TAUGHT = 0.1  # the largest weight of the class term that helped on any set
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class DccConfig:
     """Share of its earlier vector that a slot keeps at a visit."""
     teach_classes: float | Literal["auto"] = "auto"
     """Weight of the cross-entropy of denoised snippets in the suppression branch. `auto` is the
-    square of the share of training videos with several tags: telling those apart is its use. Not
-    of the paper, whose labels serve the contrast alone: 0 there (docs/decisions/0010)."""
+    square of the share of training videos with several tags, .1 at most: telling those apart is
+    its use, where features tell classes apart; 0 where they do not. Not of the paper, whose labels
+    serve the contrast alone: 0 there (docs/decisions/0010)."""
     teach_attention: float = 0.05
     """Weight of the cross-entropy of the attention with denoised snippets. 0 in the paper."""
     pseudo: PseudoLabelConfig = field(default_factory=PseudoLabelConfig)
@@ -224,7 +226,9 @@ class DenoisedContrast:
         several = ((labels_VC > 0).sum(1) > 1).float().mean().item()
         automatic = config.teach_classes == "auto"
         self.teach = {
-            "dcc_classes": several**2 if automatic else float(config.teach_classes),
+            "dcc_classes": (
+                min(several**2, _MOST_TAUGHT) if automatic else float(config.teach_classes)
+            ),
             "dcc_attention": config.teach_attention,
         }
         self.started: int | None = None  # step at which the contrast started

@@ -61,6 +61,21 @@ def toy_videos() -> TrainingVideos:
     return TrainingVideos(tuple(sizes), labels, ("x", "y"), features.__getitem__)
 
 
+def contrast_of(
+    dcc: DccConfig, labels_VC: Tensor, clusters: ClusterConfig | None = None
+) -> DenoisedContrast:
+    return DenoisedContrast(
+        dcc,
+        clusters or ClusterConfig(k=3),
+        hidden_dim=6,
+        labels_VC=labels_VC,
+        steps=10,
+        steps_per_epoch=1,
+        seed=0,
+        weight_decay=0,
+    )
+
+
 class Toy:
     """A network, its batch and a contrast that starts at once."""
 
@@ -70,16 +85,7 @@ class Toy:
         self.network = BaSNet(6, 2, ModelConfig(dropout=0), torch.Generator().manual_seed(0))
         self.network.train()
         self.criterion = Criterion(LossConfig(), Compat(), 2)
-        self.contrast = DenoisedContrast(
-            dcc,
-            clusters or ClusterConfig(k=3),
-            hidden_dim=6,
-            labels_VC=torch.from_numpy(videos.labels_VC),
-            steps=10,
-            steps_per_epoch=1,
-            seed=0,
-            weight_decay=0,
-        )
+        self.contrast = contrast_of(dcc, torch.from_numpy(videos.labels_VC), clusters)
 
     def forward(self) -> tuple[Output, Tensor]:
         output = self.network(self.batch.features_BTD, self.batch.mask_BT, torch.Generator())
@@ -391,6 +397,11 @@ def test_bf16_takes_the_same_path(data: Data, tmp_path: Path) -> None:
 def test_the_class_term_weighs_the_squared_share_of_videos_with_several_tags() -> None:
     assert Toy(dcc()).contrast.teach["dcc_classes"] == pytest.approx((1 / 5) ** 2)
     assert Toy(dcc(teach_classes=0.3)).contrast.teach["dcc_classes"] == 0.3
+
+
+def test_the_class_term_stays_small_where_most_videos_have_several_tags() -> None:
+    assert contrast_of(dcc(), torch.ones(5, 2)).teach["dcc_classes"] == 0.1
+    assert contrast_of(dcc(teach_classes=0.3), torch.ones(5, 2)).teach["dcc_classes"] == 0.3
 
 
 def test_what_labels_teach_is_added_to_the_loss_by_weight() -> None:
