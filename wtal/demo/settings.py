@@ -33,8 +33,8 @@ NETWORK = (
     "train.steps=800",
     "localize.class_threshold=0.15",
 )
-# As configs/dcc.yaml but for the class term, whose labels are too often wrong with features this weak
-# (docs/decisions/0010).
+# As configs/dcc.yaml, without the class term: where most videos have several tags and features are
+# weak, it costs more than it brings (docs/decisions/0016).
 DCC = (
     "dcc.contrast=bank",
     "dcc.embedding=supp",
