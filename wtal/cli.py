@@ -1565,6 +1565,8 @@ def _say_gain(results: list[TrainResult], quiet: bool) -> None:
 
 def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
     """Facts, then findings with their cures; exit 1 if one is an error."""
+    from wtal.pipeline.telling import counted
+
     for fact in found.facts:
         _say(fact, quiet)
     _say_per_class(found.per_class, quiet, verbose)
@@ -1574,7 +1576,7 @@ def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
     if len(shown) < len(found.findings):
         print(f"and {len(found.findings) - len(shown)} more; -v lists all.")
     warnings = len(found.findings) - found.errors
-    _say(f"{found.errors} errors, {warnings} warnings", quiet)
+    _say(f"{counted(found.errors, 'error')}, {counted(warnings, 'warning')}", quiet)
     if found.errors:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from wtal.inputs import Labels
@@ -21,7 +22,7 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
     unread = classes_of(labels, names) - learned
     elsewhere = classes_of(labels, labels.tags) - classes_of(labels, names)
     untagged = [name for name in readable if not labels.tags[name]]
-    found = [*labels.notes]
+    found = [*labels.notes, *spelt_alike(learned)]
     if unread:
         found.append(
             f"{_count(unread, 'class has', 'classes have')} no training video that can be read "
@@ -56,6 +57,28 @@ def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[st
             f"detected: {some(unknown)}."
         )
     return found
+
+
+def spelt_alike(classes: Iterable[str]) -> list[str]:
+    """A sentence for each group of classes that may be meant as one."""
+    return [
+        f"{' and '.join(map(repr, group))} are different classes, to the letter; if one is meant, "
+        "write it alike."
+        for group in look_alikes(classes)
+    ]
+
+
+def look_alikes(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ in capitals, spaces, hyphens and underscores alone, in groups.
+
+    Example:
+        >>> look_alikes(["Cough", "High Jump", "cough", "high_jump", "Run"])
+        [['Cough', 'cough'], ['High Jump', 'high_jump']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(re.sub(r"[\s_-]", "", name.casefold()), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def classes_of(labels: Labels, names: Iterable[str]) -> set[str]:

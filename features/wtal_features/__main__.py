@@ -40,7 +40,10 @@ def _check(options: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     errors = sum(finding.severity == "error" for finding in findings)
-    print(f"{store}: {errors} errors, {len(findings) - errors} warnings")
+    warnings = len(findings) - errors
+    print(
+        f"{store}: {errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    )
     return int(errors > 0)
 
 

@@ -315,4 +315,4 @@ def test_check_on_the_command_line_prints_the_figures_of_the_values(
     said = capsys.readouterr().out
     assert "norm of a snippet" in said
     assert "warning [subset-drift]" in said
-    assert "0 errors, 1 warnings" in said
+    assert "0 errors, 1 warning" in said

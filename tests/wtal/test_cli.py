@@ -194,7 +194,7 @@ def test_what_the_labels_leave_out_is_said_once(data: Data, tmp_path: Path) -> N
     text = text.replace("video_000,Jump,", "video_000,Dive,")  # its only video, unreadable below
     text = text.replace("video_001,Run,", "video_001,,")
     text = text.replace("video_017,Throw,", "video_017,Swim,")
-    data.tags.write_text(text + "video_002,Throw,training\n")
+    data.tags.write_text(text + "video_002,Throw,training\nvideo_003,throw,training\n")
     (data.store / "video_000.npy").write_bytes(b"")
     files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s")
     said = wtal("train", data.config, *files, *SMALL, "--seeds", "0,1", code=1)
@@ -203,6 +203,7 @@ def test_what_the_labels_leave_out_is_said_once(data: Data, tmp_path: Path) -> N
         "1 class occurs in other subsets only and cannot be learned: Swim.",
         "1 training video has no tag (background alone): video_001.",
         "1 repeated pair of video and label was merged",
+        "'Throw' and 'throw' are different classes, to the letter",
         "device: cpu (no GPU found)",
     ):
         assert said.count(words) == 1, (words, said)
@@ -415,7 +416,7 @@ def test_doctor_warns_of_a_subset_of_another_extractor(tmp_path: Path) -> None:
     for labels in (("--tags", tags), ("--annotations", annotations)):
         said = wtal("doctor", store, *labels)
         assert "warning [subset-drift]" in said
-        assert "0 errors, 1 warnings" in said
+        assert "0 errors, 1 warning" in said
 
 
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:

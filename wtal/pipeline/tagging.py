@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from wtal.corrections.file import Corrections
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
-from wtal.notices import some
+from wtal.notices import look_alikes, some, spelt_alike
 from wtal.pipeline.telling import counted
 from wtal_features import Tags
 from wtal_features.extraction.listing import EXTENSIONS
@@ -76,12 +75,7 @@ class Tagging:
                 f"{some(self.untagged)}. Nothing is learned there; segments are looked for all "
                 "the same."
             )
-        found += [
-            f"{' and '.join(map(repr, group))} are different classes, to the letter; if one "
-            "is meant, write it alike."
-            for group in look_alikes(self.classes)
-        ]
-        return found + self._thin()
+        return found + spelt_alike(self.classes) + self._thin()
 
     def _meant(self) -> str:
         """Which videos the first names that fit none may mean."""
@@ -113,19 +107,6 @@ class Tagging:
                 f"{some(single)}. Expect little of them; three and more help."
             )
         return found
-
-
-def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Names that differ in capitals, spaces, hyphens and underscores alone, in groups.
-
-    Example:
-        >>> look_alikes(["Cough", "High Jump", "cough", "high_jump", "Run"])
-        [['Cough', 'cough'], ['High Jump', 'high_jump']]
-    """
-    groups: dict[str, list[str]] = {}
-    for name in sorted(names):
-        groups.setdefault(re.sub(r"[\s_-]", "", name.casefold()), []).append(name)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def put_on(labels: Labels, videos: Mapping[str, str | None], wanted: str) -> Tagging:
