@@ -122,6 +122,18 @@ def load_facts(path: Path, kind: str = "wtal.state") -> dict[str, Any]:
     return facts
 
 
+def load_step(path: Path) -> int:
+    """The steps done at a resumable moment, without the tensors.
+
+    Raises:
+        WtalError: the file is missing or damaged.
+    """
+    step: object = _read(path, "wtal.state", tensors=False)[1].get("step")
+    if type(step) is not int:
+        raise _damaged(path, "it does not say which step it is")
+    return step
+
+
 def optimizer_tensors(
     network: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from wtal.calibration.identity import calibration_of
+from wtal.checkpoint import STATE_FILE, load_step
+from wtal.config import load_config
 from wtal.device import choose_device
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
@@ -48,8 +50,11 @@ class Words:
         return read_labels(self.tags, self.annotations)
 
     def place(self, run: Path) -> Place:
-        """Where the result of a run goes."""
-        return Place(self.out or run / DETECTIONS_FILE, run / SKIPPED_FILE)
+        """Where the result of a run goes; beside it the list of what was left out of it."""
+        own = run / DETECTIONS_FILE
+        if self.out is None or self.out.absolute() == own.absolute():
+            return Place(own, run / SKIPPED_FILE)
+        return Place(self.out, self.out.with_name(f"{self.out.stem}-skipped.json"))
 
 
 @dataclass
@@ -139,6 +144,8 @@ class Localization:
             words.features, streams=self.localizer.data.streams, fps=words.fps, stride=words.stride
         )
         self.videos = self._chosen(warn)
+        for text in _unfinished(run):
+            warn(text)
         self.calibration = calibration_of(run, self.localizer, warn)
 
     def _chosen(self, warn: Say) -> Sequence[str]:
@@ -147,9 +154,27 @@ class Localization:
             return self.store.videos
         subset = self.words.subset
         chosen = sorted(labels.tags) if subset is None else videos_of(labels, subset)
+        self._refuse_strangers(chosen, labels.source)
         for text in before_localizing(labels, chosen, self.localizer.classes):
             warn(text)
         return chosen
+
+    def _refuse_strangers(self, chosen: Sequence[str], source: str) -> None:
+        """Labels of another data set must not leave an empty result in the place of a good one.
+
+        Raises:
+            WtalError: the store holds none of the videos.
+        """
+        held = self.store.videos
+        if not set(chosen).isdisjoint(held):
+            return
+        only = f" of subset '{self.words.subset}'" if self.words.subset else ""
+        raise WtalError(
+            f"{self.store.root} has features of none of the {len(chosen)} videos{only} in "
+            f"{source}: it holds videos like {next(iter(held), 'none')!r}, the labels videos like "
+            f"{next(iter(chosen), 'none')!r}. Nothing was written; give the labels of these "
+            "features."
+        )
 
     @cached_property
     def work(self) -> str:
@@ -195,6 +220,17 @@ class Localization:
         if self.calibration is not None:
             told["calibration"] = self.calibration.to_json()
         return told
+
+
+def _unfinished(run: Path) -> list[str]:
+    """A sentence about a training that was stopped; none where it ended, or left no checkpoint."""
+    state = run / STATE_FILE
+    if not state.is_file():
+        return []
+    steps, done = load_config(run / "config.yaml").train.steps, load_step(state)
+    if done >= steps:
+        return []
+    return [f"{run} was stopped at step {done} of {steps}; --resume of wtal train finishes it."]
 
 
 def run(

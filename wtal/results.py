@@ -14,7 +14,7 @@ from wtal_features import FeatureError
 from wtal_features.files import atomic_write, write_json
 
 DETECTIONS_FILE = "detections.json"
-SKIPPED_FILE = "localize-skipped.json"  # in the run folder; absent where nothing was skipped
+SKIPPED_FILE = "localize-skipped.json"  # beside it; absent where nothing was skipped
 
 
 class Entry(NamedTuple):

@@ -506,6 +506,11 @@ def _check_folder(out: Path, config: Config, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise WtalError(f"{out} is a file; expected a folder for the run.")
     has_run = (out / "config.yaml").exists()
+    if not has_run and any(out.glob("seed-*/config.yaml")):
+        raise WtalError(
+            f"{out} holds the runs of a sweep; give its --seeds to add to it, or choose another "
+            "folder."
+        )
     if has_run and not resume:
         raise WtalError(
             f"{out} already holds a run; add --resume to continue it, or choose another."

@@ -180,6 +180,55 @@ def test_bad_videos_are_skipped_listed_and_exit_1_unless_told_to_go_on(
     assert not (tmp_path / "a" / "localize-skipped.json").exists()  # of the last time, nothing
 
 
+def test_labels_of_other_videos_leave_a_result_as_it_is(data: Data, tmp_path: Path) -> None:
+    run = tmp_path / "r"
+    wtal("train", data.config, "-f", data.store, "--tags", data.tags, "--out", run, *SMALL)
+    wtal("localize", run, "-f", data.store)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    other = tmp_path / "other.csv"
+    other.write_text("video,label,subset\nmatch_1,Jump,test\nmatch_2,Run,training\n")
+    for words in (("--out", tmp_path / "z.json"), (), ("--shard", "1/2")):
+        said = wtal("localize", run, "-f", data.store, "--tags", other, *words, code=1)
+        assert "features of none of the 2 videos in" in said
+        assert "it holds videos like 'video_000', the labels videos like 'match_1'" in said
+    said = wtal("localize", run, "-f", data.store, "--tags", other, "--subset", "test", code=1)
+    assert "none of the 1 videos of subset 'test'" in said
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "z.json").exists()
+
+
+def test_what_a_result_elsewhere_leaves_out_is_listed_beside_it(data: Data, tmp_path: Path) -> None:
+    run = tmp_path / "r"
+    wtal("train", data.config, "-f", data.store, "--tags", data.tags, "--out", run, *SMALL)
+    wtal("localize", run, "-f", data.store)
+    (data.store / "video_003.npy").write_bytes(b"")
+    wtal("localize", run, "-f", data.store, "--out", tmp_path / "z.json", code=1)
+    assert set(json.loads((tmp_path / "z-skipped.json").read_text())) == {"video_003"}
+    assert not (run / "localize-skipped.json").exists()  # of the run's own result, nothing
+
+
+def test_a_sweep_is_not_hidden_by_a_run_in_its_folder(data: Data, tmp_path: Path) -> None:
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s")
+    wtal("train", data.config, *files, *SMALL, "--seeds", "0")
+    for more in ((), ("--resume",)):
+        said = wtal("train", data.config, *files, *SMALL, *more, code=1)
+        assert "holds the runs of a sweep; give its --seeds to add to it" in said
+    assert not (tmp_path / "s" / "config.yaml").exists()
+    wtal("train", data.config, *files, *SMALL, "--seeds", "1")
+
+
+def test_localize_says_of_a_stopped_training_that_it_was_stopped(
+    data: Data, tmp_path: Path
+) -> None:
+    run = tmp_path / "r"
+    wtal("train", data.config, "-f", data.store, "--tags", data.tags, "--out", run, *SMALL)
+    assert "stopped" not in wtal("localize", run, "-f", data.store)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("  steps: 4\n", "  steps: 5\n"))
+    said = wtal("localize", run, "-f", data.store)
+    assert f"{run} was stopped at step 4 of 5; --resume of wtal train finishes it." in said
+
+
 def test_each_run_of_a_sweep_counts_its_own_skipped_videos(data: Data, tmp_path: Path) -> None:
     files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "s", "--seeds", "0,1")
     wtal("train", data.config, *files, *SMALL)
