@@ -122,16 +122,18 @@ def load_facts(path: Path, kind: str = "wtal.state") -> dict[str, Any]:
     return facts
 
 
-def load_step(path: Path) -> int:
-    """The steps done at a resumable moment, without the tensors.
+def load_progress(path: Path) -> tuple[int, int] | None:
+    """Steps done at a resumable moment, and those of the whole training; no tensors are read.
+
+    None for a file of before the whole was written down.
 
     Raises:
         WtalError: the file is missing or damaged.
     """
-    step: object = _read(path, "wtal.state", tensors=False)[1].get("step")
-    if type(step) is not int:
-        raise _damaged(path, "it does not say which step it is")
-    return step
+    about = _read(path, "wtal.state", tensors=False)[1]
+    facts = about.get("facts")
+    done, steps = about.get("step"), facts.get("steps") if isinstance(facts, dict) else None
+    return (done, steps) if type(done) is int and type(steps) is int else None
 
 
 def optimizer_tensors(

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 
 from wtal.calibration.identity import calibration_of
-from wtal.checkpoint import STATE_FILE, load_step
-from wtal.config import load_config
+from wtal.checkpoint import STATE_FILE, load_progress
 from wtal.device import choose_device
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
@@ -227,9 +226,10 @@ def _unfinished(run: Path) -> list[str]:
     state = run / STATE_FILE
     if not state.is_file():
         return []
-    steps, done = load_config(run / "config.yaml").train.steps, load_step(state)
-    if done >= steps:
+    progress = load_progress(state)
+    if progress is None or progress[0] >= progress[1]:
         return []
+    done, steps = progress
     return [f"{run} was stopped at step {done} of {steps}; --resume of wtal train finishes it."]
 
 

@@ -232,7 +232,7 @@ def fit(  # noqa: PLR0915 (a run from its first step to its last, in one piece)
     contrast = _contrast(config, network, training, sampler, steps, device, peers)
     done, facts = _restore(out, network, optimizer, contrast)
     inputs = identity(videos, store.dim, context, corrections)
-    facts = {**facts, "inputs": inputs}
+    facts = {**facts, "inputs": inputs, "steps": steps}
     given = {**inputs, "config": dump_config(_with_own_files(config))}
     check_alike(peers, network, optimizer, contrast, done, given)
     figures: dict[str, float] = {}

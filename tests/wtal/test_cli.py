@@ -218,15 +218,25 @@ def test_a_sweep_is_not_hidden_by_a_run_in_its_folder(data: Data, tmp_path: Path
 
 
 def test_localize_says_of_a_stopped_training_that_it_was_stopped(
-    data: Data, tmp_path: Path
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "r"
-    wtal("train", data.config, "-f", data.store, "--tags", data.tags, "--out", run, *SMALL)
-    assert "stopped" not in wtal("localize", run, "-f", data.store)
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("  steps: 4\n", "  steps: 5\n"))
-    said = wtal("localize", run, "-f", data.store)
-    assert f"{run} was stopped at step 4 of 5; --resume of wtal train finishes it." in said
+    files = ("-f", data.store, "--tags", data.tags, "--out", tmp_path / "r")
+    step = training.train_step
+
+    def signalled(*words: Any, **more: Any) -> dict[str, float]:
+        if more["step"] == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(*words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", signalled)
+        wtal("train", data.config, *files, *SMALL, code=1)
+    said = wtal("localize", tmp_path / "r", "-f", data.store)
+    assert (
+        f"{tmp_path / 'r'} was stopped at step 2 of 4; --resume of wtal train finishes it" in said
+    )
+    wtal("train", data.config, *files, *SMALL, "--resume")
+    assert "stopped" not in wtal("localize", tmp_path / "r", "-f", data.store)
 
 
 def test_each_run_of_a_sweep_counts_its_own_skipped_videos(data: Data, tmp_path: Path) -> None:
