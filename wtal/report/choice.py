@@ -130,14 +130,25 @@ def _sure_scale(score_N: Floats, video_N: Ints, videos: int, calibration: Calibr
     sure_N = score_N >= calibration.threshold
     sure = start if sure_N.any() else None
     if 2 * len(np.unique(video_N[sure_N])) < len(np.unique(video_N)):
-        start = min(start, _few(shown_N, videos))
+        # A confidence of 0 says nothing: what has more comes first.
+        likely_N = shown_N[shown_N > 0]
+        start = min(start, _few(likely_N if len(likely_N) else shown_N, videos))
     return _Scale(shown_N, "confidence", start, sure)
 
 
 def _few(shown_N: Floats, videos: int) -> float:
-    """From where on `SHOWN_PER_VIDEO` detections per video remain, on average."""
+    """From where on about `SHOWN_PER_VIDEO` detections per video remain, on average.
+
+    A calibration has steps, and the one at that rank may hold nearly everything: then the page
+    begins above it, if the number shown is nearer to the wanted one there, as a ratio.
+    """
     wanted = min(len(shown_N), SHOWN_PER_VIDEO * videos)
-    return float(np.sort(shown_N)[-wanted])
+    value = float(np.sort(shown_N)[-wanted])
+    above_N = shown_N[shown_N > value]
+    with_it = int((shown_N >= value).sum())
+    if len(above_N) * with_it > wanted**2:
+        return float(above_N.min())
+    return value
 
 
 def digits_of(largest: float) -> int:
