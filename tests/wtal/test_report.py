@@ -405,6 +405,23 @@ def test_a_video_that_cannot_be_read_costs_itself_alone(film: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("cut_here")
+@pytest.mark.parametrize("seen_from", ["", "a folder/"])  # where the run was started
+def test_what_run_and_page_both_say_of_a_file_is_said_once(
+    toy: Toy, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen_from: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    videos = Path("videos")
+    videos.mkdir()
+    shutil.copy(film, videos / f"{FIRST}.mp4")
+    (videos / "video_001.mp4").write_bytes(b"")
+    why = "video_001.mp4 is empty; expected a video. Copy it again."
+    skipped = {"video_001": f"{seen_from}videos/{why}"}
+    (toy.run / "localize-skipped.json").write_text(json.dumps(skipped))
+    found, _ = report(toy, "--videos", videos, "--keep-going")
+    assert found.of("video_001")["note"] == why
+
+
+@pytest.mark.usefixtures("cut_here")
 def test_videos_of_other_names_are_one_sentence(film: Path, tmp_path: Path) -> None:
     results = write_results(tmp_path / "d.json", {"v_1": []})
     said = sentence(results, "--videos", film.parent)

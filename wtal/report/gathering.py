@@ -81,7 +81,7 @@ def gather(words: Words, say: Say, warn: Say) -> Gathered:
     for note in () if tagged is None else tagged.notes:
         warn(note)
     subsets = _subsets(tagged, annotated)
-    skipped = _skipped(words.folder, warn)
+    skipped = _skipped(words, warn)
     found = {*detections.videos, *(detections.video_scores or ()), *skipped}
     names = _names(sorted(found), words.subset, annotated or tagged)
     return Gathered(
@@ -178,13 +178,14 @@ def _environment(folder: Path | None, warn: Say) -> Mapping[str, Any]:
     return {} if folder is None else _object(folder / ENVIRONMENT_FILE, warn)
 
 
-def _skipped(folder: Path | None, warn: Say) -> dict[str, str]:
+def _skipped(words: Words, warn: Say) -> dict[str, str]:
     """Video -> why the run could not read it."""
     skipped: dict[str, str] = {}
+    folder = words.folder
     for name in SKIPPED_FILES if folder is not None else ():
         assert folder is not None
         for video, why in _object(folder / name, warn).items():
-            skipped.setdefault(video, without_folders(str(why), [folder]))
+            skipped.setdefault(video, without_folders(str(why), [folder, words.videos]))
     return skipped
 
 
