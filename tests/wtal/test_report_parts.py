@@ -141,7 +141,7 @@ def test_where_few_videos_have_a_sure_detection_the_page_begins_lower_and_knows_
     rows: Rows = [("abc"[i % 3], "x", i, i + 1, i / 100) for i in range(60)]
     names = ["a", "b", "c", "empty"]
     one_is = [*rows, ("a", "x", 70, 71, 0.95)]
-    choice = choose(detections_of(one_is), names, ["x"], {}, top=99, calibration=scale)
+    choice = choose(detections_of(one_is, ("empty",)), names, ["x"], {}, top=99, calibration=scale)
     assert choice.sure == 0.9
     assert (choice.found.scores_N >= choice.threshold).sum() == len(names) * SHOWN_PER_VIDEO
     # Half of the videos that have anything have a sure one: their page begins there.
@@ -196,6 +196,16 @@ def test_where_all_detections_are_equally_likely_all_are_shown() -> None:
     for score in (0.0, 0.4):
         assert start_of([score] * 100, 2, PLAIN) == (score, 100)
         assert start_of([score] * 100, 2, None) == (score, 100)
+
+
+def test_a_skipped_video_does_not_count_where_the_slider_starts() -> None:
+    rows: Rows = [("ab"[i % 2], "x", i, i + 1, i / 100) for i in range(60)]
+    names = ["a", "b", "quiet", *(f"skipped{v}" for v in range(9))]
+    for calibration in (None, PLAIN):
+        choice = choose(
+            detections_of(rows, ("quiet",)), names, ["x"], {}, top=99, calibration=calibration
+        )
+        assert (choice.found.scores_N >= choice.threshold).sum() == 3 * SHOWN_PER_VIDEO
 
 
 def test_a_confidence_of_0_is_shown_only_where_nothing_has_more() -> None:

@@ -60,7 +60,8 @@ def choose(
 
     Args:
         detections: of the whole file.
-        names: V videos of the page, in its order.
+        names: V videos of the page, in its order; those without a place in the results do not
+            count where detections per video are reckoned.
         classes: labels of the page, in its order.
         durations: video -> seconds, where known.
         top: so many of a video at most; of equal scores the first of the file.
@@ -80,7 +81,8 @@ def choose(
     start, end = np.maximum(start, 0.0), np.minimum(end, length_N[rows])
     label_of = codes_of(detections.labels, {name: c for c, name in enumerate(classes)}, -1)
     label: Ints = label_of[detections.label[rows]].astype(np.int64)
-    scale = _scale(detections.score[rows], video_N[rows], V, calibration)
+    placed = len(placed_in(detections).intersection(names))
+    scale = _scale(detections.score[rows], video_N[rows], placed, calibration)
     shown = scale.shown_N
     order = np.lexsort((-shown, label, end, start, video_N[rows]))
     found = Found(
@@ -92,6 +94,11 @@ def choose(
     )
     outside = int((here_N & ~inside_N).sum())
     return Choice(found, scale.measure, scale.threshold, scale.sure, cut, outside)
+
+
+def placed_in(detections: Detections) -> frozenset[str]:
+    """The videos that have a place in the results, with detections or without."""
+    return frozenset(detections.videos).union(detections.video_scores or ())
 
 
 def _best(video_N: Ints, score_N: Floats, top: int) -> Ints:

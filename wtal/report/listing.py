@@ -76,6 +76,7 @@ def rows_of(
             tags=None if tags is None else tuple(code[label] for label in tags),
             truth=len(blocks.truth[video]) if video in blocks.truth else None,
             note=" ".join(distinct(notes)) or None,
+            skipped=video in gathered.skipped,
         )
 
 

@@ -68,7 +68,7 @@ const refilter = oncePerFrame(() => {
 function showCounts() {
   const box = byId("shown");
   const of = counts.total === N ? "" : ` of ${whole(N)}`;
-  box.replaceChildren(make("b", { text: whole(counts.total) }), `${of} ${N === 1 ? "detection" : "detections"} in ${plural(V, "video")}`);
+  box.replaceChildren(make("b", { text: whole(counts.total) }), `${of} ${N === 1 ? "detection" : "detections"} in ${plural(V - S, "video")}`);
   byId("classes-on").textContent = shown.hidden.size ? `${C - shown.hidden.size} of ${C}` : C > 1 ? `all ${C}` : `${C}`;
   for (const chip of byId("chips").children) {
     const c = Number(chip.dataset.c);

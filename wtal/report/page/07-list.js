@@ -49,7 +49,7 @@ function relist() {
   const key = Float64Array.from({ length: V }, (_, v) => value(v));
   listed.sort((a, b) => (key[a] === key[b] ? byName[a] - byName[b] : sign * (key[a] > key[b] ? -1 : 1)));
   byId("list").style.height = `${listed.length * ROW}px`;
-  byId("listed").textContent = listed.length === V ? plural(V, "video") : `${whole(listed.length)} of ${plural(V, "video")}`;
+  byId("listed").textContent = listed.length === V ? plural(V - S, "video") + (S ? `, ${whole(S)} skipped` : "") : `${whole(listed.length)} of ${plural(V, "video")}`;
   byId("none-listed").hidden = listed.length > 0 || V === 0;
   byId("scroller").hidden = listed.length === 0;
   const focused = byId("list").contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;

@@ -24,7 +24,8 @@ function factsCard() {
   const truth = videos.truth.reduce((sum, n) => sum + (n ?? 0), 0);
   const seconds = videos.duration_s.reduce((sum, s) => sum + (s ?? 0), 0);
   const facts = [
-    ["videos", whole(V)],
+    ["videos", whole(V - S)],
+    S ? ["skipped", whole(S)] : null,
     seconds ? ["of video", spanText(seconds)] : null,
     ["classes", whole(C)],
     ["detections shown", whole(counts.total)],
