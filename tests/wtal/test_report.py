@@ -438,13 +438,18 @@ def test_what_run_and_page_both_say_of_a_file_is_said_once(
     monkeypatch.chdir(tmp_path)
     videos = Path("videos")
     videos.mkdir()
-    shutil.copy(film, videos / f"{FIRST}.mp4")
+    for video in (FIRST, "video_002"):
+        shutil.copy(film, videos / f"{video}.mp4")
     (videos / "video_001.mp4").write_bytes(b"")
     why = "video_001.mp4 is empty; expected a video. Copy it again."
-    skipped = {"video_001": f"{seen_from}videos/{why}"}
+    skipped = {"video_001": f"{seen_from}videos/{why}", "video_002": "cut short"}
     (toy.run / "localize-skipped.json").write_text(json.dumps(skipped))
-    found, _ = report(toy, "--videos", videos, "--keep-going")
+    found, said = report(toy, "--videos", videos, "--keep-going")
     assert found.of("video_001")["note"] == why
+    # One that was skipped may be played, and does not count either.
+    assert found.of("video_002")["media"] == "../videos/video_002.mp4"
+    assert "6 videos, 2 skipped, " in plain(said)
+    assert ", 1 with a player, " in plain(said)
 
 
 @pytest.mark.usefixtures("cut_here")

@@ -196,7 +196,7 @@ def make(words: Words, *, device: torch.device | str, bar: Bar, say: Say, warn: 
     return Made(
         path=words.target,
         videos=len(gathered.names) - len(gathered.skipped),
-        playable=len(media.urls),
+        playable=len(media.urls.keys() - gathered.skipped.keys()),
         curves=blocks.drawn,
         detections=len(choice.found.scores_N),
         figure=headline(rows, judgement.overview.ap_name) if judgement else "",
