@@ -139,6 +139,38 @@ def test_a_correction_is_shown_below_the_threshold_too_but_not_counted(visit: Vi
     assert page.locator("#segments-count").inner_text() == "0 of 4 detections"
 
 
+def test_a_class_that_corrections_give_counts_as_a_tag(visit: Visit) -> None:
+    page = visit(address="#v=b")  # its tag is Sneeze, found are two of Cough
+    off, tags = page.locator("#facts .off"), page.locator("#facts span").nth(1)
+    assert off.inner_text() == "Not found: Sneeze. No tag: Cough"
+    page.keyboard.press("n")
+    page.keyboard.press("r")  # what is rejected gives nothing
+    assert tags.inner_text() == "Tags: Sneeze"
+    page.keyboard.press("a")
+    assert tags.inner_text() == "Tags: Sneeze, Cough"
+    assert off.inner_text() == "Not found: Sneeze"
+    settle(page)
+    assert "1 tag not found" in page.locator("#list li").nth(1).inner_text()
+    assert page.locator('.row.class[data-c="1"] .name').inner_text().split() == ["Cough", "tag"]
+    # Once it is completely reviewed, it has what was accepted and added, and nothing disagrees.
+    page.get_by_label("Completely reviewed").check()
+    assert tags.inner_text() == "Tags: Cough"
+    assert off.count() == 0
+    page.get_by_label("Only where tags disagree").check()
+    assert page.locator("#list li").count() == 0
+    for _ in range(3):
+        page.keyboard.press("u")
+    settle(page)
+    assert tags.inner_text() == "Tags: Sneeze"
+    assert page.locator("#list li").count() == 1
+
+
+def test_a_tag_of_which_only_a_person_found_something_is_settled(visit: Visit) -> None:
+    added = file_of(b={"complete": False, "segments": [line("Sneeze", 4, 5, "added")]})
+    page = visit(address="#v=b", corrections=added)
+    assert page.locator("#facts .off").inner_text() == "No tag: Cough"
+
+
 def test_what_was_saved_is_read_back_line_by_line(visit: Visit) -> None:
     page = visit()
     said = load(page, json.dumps(EVERY))

@@ -23,7 +23,7 @@ from tests.browser.driving import (
     until,
 )
 from tests.browser.reports import DETECTIONS, OVERVIEW, found_of, three_videos
-from wtal.report.data import Block, ReportData, VideoRow
+from wtal.report.data import Block, ClassResult, ReportData, VideoRow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,6 +37,11 @@ DASH = "\N{EN DASH}"
 def playable(page: Page) -> None:
     until(page, "document.getElementById('media').readyState >= 1")
     settle(page)
+
+
+def off_of(page: Page) -> list[str]:
+    """What the list says of videos that disagree with their tags."""
+    return page.locator("#list .more .off").filter(has_text="tag").all_inner_texts()
 
 
 def counts_at(threshold: float) -> dict[str, int]:
@@ -57,6 +62,25 @@ def test_the_first_video_of_the_list_is_open_and_can_be_played(visit: Visit) -> 
     page.keyboard.press("Space")
     assert page.locator("#media").evaluate("video => video.paused")
     assert time_of(page) > 0.2
+
+
+def test_a_skipped_video_is_listed_but_neither_opened_first_nor_counted(visit: Visit) -> None:
+    skipped = VideoRow("0 broken", note="It is empty.", skipped=True)
+    report = three_videos(overview=OVERVIEW)
+    index = replace(
+        report.index,
+        videos=(skipped, *report.index.videos),
+        detections=found_of([[], *DETECTIONS.values()]),
+    )
+    page = visit(ReportData(index, lambda: iter([Block(), *report.blocks()])))
+    assert list(list_counts(page)) == ["0 broken", "a", "b", "c"]
+    assert page.locator("#video-name").inner_text() == "a"
+    assert page.locator("#shown").inner_text() == "5 of 6 detections in 3 videos"
+    assert page.locator("#listed").inner_text() == "3 videos, 1 skipped"
+    page.evaluate("location.hash = '#overview'")
+    settle(page)
+    facts = page.locator("#charts .facts").inner_text().split()
+    assert facts[:4] == ["videos", "3", "skipped", "1"]
 
 
 def test_a_click_on_the_timeline_goes_there_in_the_video_and_on_the_clock(visit: Visit) -> None:
@@ -234,7 +258,7 @@ def test_disagreement_with_tags_follows_the_threshold(visit: Visit) -> None:
     assert list(list_counts(page)) == ["b"]
     set_threshold(page, 0.02)  # now a Sneeze is found in `a`, whose tags have none
     assert list(list_counts(page)) == ["a", "b"]
-    assert "1 off the tags" in page.locator("#list li").first.inner_text()
+    assert off_of(page) == ["1 class without a tag", "1 class without a tag, 1 tag not found"]
     assert page.locator("#facts .off").inner_text() == "No tag: Sneeze"
 
 
@@ -436,6 +460,47 @@ def test_nothing_is_wider_than_a_phone(visit: Visit) -> None:
         )
         assert outside == []
         assert page.locator("#list").is_visible() == (view == "#videos")
+
+
+def test_a_long_class_name_stands_beside_its_mark_on_a_phone(visit: Visit) -> None:
+    names = ("BasketballDunkContest", "Playing the violin in a very large orchestra")
+    per_class = tuple(ClassResult(name, 0.5, 83, 270) for name in names)
+    overview = replace(OVERVIEW, per_class=per_class)
+    page = visit(
+        three_videos(overview=overview), "#overview", viewport={"width": 390, "height": 844}
+    )
+    beside = """th => {
+      const name = document.createRange();
+      name.selectNodeContents(document.createTreeWalker(th, NodeFilter.SHOW_TEXT).nextNode());
+      const [first] = name.getClientRects();
+      const mark = th.querySelector(".swatch").getBoundingClientRect();
+      return mark.right <= first.left && mark.top >= first.top && mark.top < first.bottom;
+    }"""
+    rows = page.locator("tbody th").filter(has=page.locator(".swatch"))
+    assert [row.evaluate(beside) for row in rows.all()] == [True, True]
+
+
+def test_nothing_of_a_line_of_the_list_is_cut_off(visit: Visit) -> None:
+    # At its longest: hours, many corrections, a note, and both kinds of disagreement.
+    rows = (VideoRow("long", duration_s=36000.0, tags=(0, 1, 2), note="A note."),)
+    classes = tuple(f"class {c}" for c in range(20))
+    found = found_of([[(c, 1.0, 2.0, 0.9) for c in range(3, 15)]])
+    report = three_videos(videos=rows, detections=found, classes=classes)
+    line = {"label": "class 3", "segment": [1.0, 2.0], "verdict": "rejected"}
+    lines = [line | {"segment": [1.0, 2.0 + i]} for i in range(15)]
+    corrections = {
+        "format": "wtal corrections 1",
+        "videos": {"long": {"complete": False, "segments": lines}},
+    }
+    page = visit(ReportData(report.index, lambda: iter([Block()])), corrections=corrections)
+    assert page.locator("#list .more").all_inner_texts() == [
+        "10:00:00 · best 0.90 · 15 corrections · note",
+        "12 classes without a tag, 3 tags not found",
+    ]
+    for line_of in page.locator("#list .more").all():
+        assert line_of.evaluate("line => line.scrollWidth <= line.clientWidth")
+    inside = "row => row.querySelector('a').scrollHeight <= row.clientHeight"
+    assert page.locator("#list li").evaluate(inside)
 
 
 def test_a_finger_selects_and_two_fingers_zoom(visit: Visit) -> None:

@@ -226,20 +226,46 @@ def test_a_result_file_alone_makes_a_page(tmp_path: Path) -> None:
     assert found.index["source"] == f"test 1, {tmp_path.name}/d.json"
     assert found.detections("a") == [("x", 1, 2, 0.5)]
     assert found.detections("quiet") == []
-    assert found.of("a") == dict.fromkeys(found.of("a")) | {"name": "a"}
+    assert found.of("a") == dict.fromkeys(found.of("a")) | {"name": "a", "skipped": False}
 
 
 def test_what_the_run_could_not_read_is_listed_with_the_reason_and_without_the_folder(
     toy: Toy,
 ) -> None:
-    faults = {"broken": f"{toy.folder}/store/broken.npy is truncated.", FIRST: "not any more"}
+    why = f"{toy.folder}/store/video_002.npy is truncated."
+    faults = {"video_002": why, FIRST: "not any more"}
     (toy.run / "localize-skipped.json").write_text(json.dumps(faults))
-    (toy.run / "skipped.json").write_text(json.dumps({"video_001": "holds NaN", "broken": "old"}))
-    found, _ = report(toy)
-    assert found.of("broken")["note"] == "broken.npy is truncated."
+    (toy.run / "skipped.json").write_text(
+        json.dumps({"video_001": "holds NaN", "video_002": "old"})
+    )
+    found, said = report(toy)
+    assert "6 videos, 2 skipped, " in plain(said)
+    assert found.of("video_002")["note"] == "video_002.npy is truncated."
     assert found.of("video_001")["note"] == "holds NaN"
     assert found.of(FIRST)["note"] is None
-    assert found.detections("broken") == []
+    assert found.detections("video_002") == []
+    assert [v for v in found.names if found.of(v)["skipped"]] == ["video_001", "video_002"]
+
+
+def test_skipped_videos_of_another_data_set_are_left_out_aloud(toy: Toy, tmp_path: Path) -> None:
+    skipped = {f"other_{i}": "STORE has no features of it." for i in range(50)}
+    skipped |= {"video_001": "holds NaN", "clip": "clip.mp4 is empty."}
+    (toy.run / "localize-skipped.json").write_text(json.dumps(skipped))
+    found, said = report(toy)
+    assert "Left out of the page: 51 skipped videos of the run" in plain(said)
+    assert "the first 'other_0'" in plain(said)
+    assert [v for v in found.names if found.of(v)["skipped"]] == ["video_001"]
+    # What the store knows, or its extraction, is none of another data set; nor is anything where
+    # there are no labels.
+    store = Path(shutil.copytree(toy.features, tmp_path / "store"))
+    (store / "skipped.json").write_text(json.dumps({"clip": "clip.mp4 is empty."}))
+    found, said = report(toy, "--features", store)
+    assert "Left out of the page: 50 skipped videos of the run" in plain(said)
+    assert found.of("clip")["note"] == "clip.mp4 is empty."
+    (toy.run / "environment.json").unlink()
+    found, said = report(toy)
+    assert "Left out" not in said
+    assert sum(found.videos["skipped"]) == 52
 
 
 def test_tags_that_are_named_go_before_the_labels_of_the_annotations(toy: Toy) -> None:
@@ -402,6 +428,28 @@ def test_a_video_that_cannot_be_read_costs_itself_alone(film: Path, tmp_path: Pa
     assert len(found.index["detections"]["score"]) == 5
     told("report", results, "--videos", videos, "--keep-going")
     assert str(tmp_path) not in found.text
+
+
+@pytest.mark.usefixtures("cut_here")
+@pytest.mark.parametrize("seen_from", ["", "a folder/"])  # where the run was started
+def test_what_run_and_page_both_say_of_a_file_is_said_once(
+    toy: Toy, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen_from: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    videos = Path("videos")
+    videos.mkdir()
+    for video in (FIRST, "video_002"):
+        shutil.copy(film, videos / f"{video}.mp4")
+    (videos / "video_001.mp4").write_bytes(b"")
+    why = "video_001.mp4 is empty; expected a video. Copy it again."
+    skipped = {"video_001": f"{seen_from}videos/{why}", "video_002": "cut short"}
+    (toy.run / "localize-skipped.json").write_text(json.dumps(skipped))
+    found, said = report(toy, "--videos", videos, "--keep-going")
+    assert found.of("video_001")["note"] == why
+    # One that was skipped may be played, and does not count either.
+    assert found.of("video_002")["media"] == "../videos/video_002.mp4"
+    assert "6 videos, 2 skipped, " in plain(said)
+    assert ", 1 with a player, " in plain(said)
 
 
 @pytest.mark.usefixtures("cut_here")

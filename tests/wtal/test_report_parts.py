@@ -141,7 +141,7 @@ def test_where_few_videos_have_a_sure_detection_the_page_begins_lower_and_knows_
     rows: Rows = [("abc"[i % 3], "x", i, i + 1, i / 100) for i in range(60)]
     names = ["a", "b", "c", "empty"]
     one_is = [*rows, ("a", "x", 70, 71, 0.95)]
-    choice = choose(detections_of(one_is), names, ["x"], {}, top=99, calibration=scale)
+    choice = choose(detections_of(one_is, ("empty",)), names, ["x"], {}, top=99, calibration=scale)
     assert choice.sure == 0.9
     assert (choice.found.scores_N >= choice.threshold).sum() == len(names) * SHOWN_PER_VIDEO
     # Half of the videos that have anything have a sure one: their page begins there.
@@ -166,6 +166,51 @@ def test_where_nothing_is_sure_the_page_begins_with_the_best_there_is() -> None:
     assert choice.measure == "confidence"
     assert choice.sure is None
     assert (choice.found.scores_N >= choice.threshold).sum() == 2 * SHOWN_PER_VIDEO
+
+
+def start_of(
+    scores: list[float], videos: int, calibration: Calibration | None
+) -> tuple[float, int]:
+    """Where the slider starts, and how many detections that shows."""
+    names = [f"v{v}" for v in range(videos)]
+    rows: Rows = [(names[i % videos], "x", i, i + 1, score) for i, score in enumerate(scores)]
+    choice = choose(detections_of(rows), names, ["x"], {}, top=len(scores), calibration=calibration)
+    return choice.threshold, int((choice.found.scores_N >= choice.threshold).sum())
+
+
+PLAIN = Calibration((0.0, 1.0), (0.0, 1.0), 2.0)  # confidences are scores, and none is sure
+
+
+@pytest.mark.parametrize("calibration", [PLAIN, None])
+def test_a_step_that_holds_nearly_everything_does_not_swallow_the_page(
+    calibration: Calibration | None,
+) -> None:
+    # 24 videos want 120 detections: 95 lie above a step of 920.
+    steps = [0.037] * 40 + [0.1] * 40 + [0.3] * 15
+    assert start_of([*steps, *[0.02] * 920], 24, calibration) == (0.037, 95)
+    # One alone would be further from the wanted number than a step of 30 more.
+    assert start_of([0.9, *[0.02] * 30], 4, calibration) == (0.02, 31)
+
+
+def test_where_all_detections_are_equally_likely_all_are_shown() -> None:
+    for score in (0.0, 0.4):
+        assert start_of([score] * 100, 2, PLAIN) == (score, 100)
+        assert start_of([score] * 100, 2, None) == (score, 100)
+
+
+def test_a_skipped_video_does_not_count_where_the_slider_starts() -> None:
+    rows: Rows = [("ab"[i % 2], "x", i, i + 1, i / 100) for i in range(60)]
+    names = ["a", "b", "quiet", *(f"skipped{v}" for v in range(9))]
+    for calibration in (None, PLAIN):
+        choice = choose(
+            detections_of(rows, ("quiet",)), names, ["x"], {}, top=99, calibration=calibration
+        )
+        assert (choice.found.scores_N >= choice.threshold).sum() == 3 * SHOWN_PER_VIDEO
+
+
+def test_a_confidence_of_0_is_shown_only_where_nothing_has_more() -> None:
+    assert start_of([0.04, *[0.0] * 3], 4, PLAIN) == (0.04, 1)
+    assert start_of([0.04, *[0.0] * 3], 4, None) == (0.0, 4)  # a score of 0 is a score like others
 
 
 # -- curves ---------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ def choose(
 
     Args:
         detections: of the whole file.
-        names: V videos of the page, in its order.
+        names: V videos of the page, in its order; those without a place in the results do not
+            count where detections per video are reckoned.
         classes: labels of the page, in its order.
         durations: video -> seconds, where known.
         top: so many of a video at most; of equal scores the first of the file.
@@ -80,7 +81,8 @@ def choose(
     start, end = np.maximum(start, 0.0), np.minimum(end, length_N[rows])
     label_of = codes_of(detections.labels, {name: c for c, name in enumerate(classes)}, -1)
     label: Ints = label_of[detections.label[rows]].astype(np.int64)
-    scale = _scale(detections.score[rows], video_N[rows], V, calibration)
+    placed = len(placed_in(detections).intersection(names))
+    scale = _scale(detections.score[rows], video_N[rows], placed, calibration)
     shown = scale.shown_N
     order = np.lexsort((-shown, label, end, start, video_N[rows]))
     found = Found(
@@ -92,6 +94,11 @@ def choose(
     )
     outside = int((here_N & ~inside_N).sum())
     return Choice(found, scale.measure, scale.threshold, scale.sure, cut, outside)
+
+
+def placed_in(detections: Detections) -> frozenset[str]:
+    """The videos that have a place in the results, with detections or without."""
+    return frozenset(detections.videos).union(detections.video_scores or ())
 
 
 def _best(video_N: Ints, score_N: Floats, top: int) -> Ints:
@@ -130,14 +137,25 @@ def _sure_scale(score_N: Floats, video_N: Ints, videos: int, calibration: Calibr
     sure_N = score_N >= calibration.threshold
     sure = start if sure_N.any() else None
     if 2 * len(np.unique(video_N[sure_N])) < len(np.unique(video_N)):
-        start = min(start, _few(shown_N, videos))
+        # A confidence of 0 says nothing: what has more comes first.
+        likely_N = shown_N[shown_N > 0]
+        start = min(start, _few(likely_N if len(likely_N) else shown_N, videos))
     return _Scale(shown_N, "confidence", start, sure)
 
 
 def _few(shown_N: Floats, videos: int) -> float:
-    """From where on `SHOWN_PER_VIDEO` detections per video remain, on average."""
+    """From where on about `SHOWN_PER_VIDEO` detections per video remain, on average.
+
+    A calibration has steps, and the one at that rank may hold nearly everything: then the page
+    begins above it, if the number shown is nearer to the wanted one there, as a ratio.
+    """
     wanted = min(len(shown_N), SHOWN_PER_VIDEO * videos)
-    return float(np.sort(shown_N)[-wanted])
+    value = float(np.sort(shown_N)[-wanted])
+    above_N = shown_N[shown_N > value]
+    with_it = int((shown_N >= value).sum())
+    if len(above_N) * with_it > wanted**2:
+        return float(above_N.min())
+    return value
 
 
 def digits_of(largest: float) -> int:

@@ -41,12 +41,13 @@ class Made:
 
     Attributes:
         path: of it.
-        videos: that it lists.
+        videos: with a place in the results.
         playable: of them, how many it plays.
         curves: of them, how many have curves.
         detections: that it holds.
         figure: mAP in a few words; empty without annotations.
         faults: video -> why its file or its features could not be read.
+        skipped: videos that it lists besides, with the reason.
     """
 
     path: Path
@@ -56,10 +57,13 @@ class Made:
     detections: int
     figure: str
     faults: Mapping[str, str] = field(default_factory=dict)
+    skipped: int = 0
 
     def line(self) -> str:
         """What the page holds, and how to look at it."""
-        parts = [_counted(self.videos, "video"), _counted(self.detections, "detection")]
+        parts = [_counted(self.videos, "video")]
+        parts += [f"{self.skipped} skipped"] if self.skipped else []
+        parts.append(_counted(self.detections, "detection"))
         parts.append(f"{self.playable} with a player" if self.playable else "no player")
         parts.append(f"{self.curves} with curves" if self.curves else "no curves")
         parts += [self.figure] if self.figure else []
@@ -191,12 +195,13 @@ def make(words: Words, *, device: torch.device | str, bar: Bar, say: Say, warn: 
     rows = judgement.overview.map.rows if judgement and judgement.overview.map else ()
     return Made(
         path=words.target,
-        videos=len(gathered.names),
-        playable=len(media.urls),
+        videos=len(gathered.names) - len(gathered.skipped),
+        playable=len(media.urls.keys() - gathered.skipped.keys()),
         curves=blocks.drawn,
         detections=len(choice.found.scores_N),
         figure=headline(rows, judgement.overview.ap_name) if judgement else "",
         faults={**media.faults, **blocks.faults},
+        skipped=len(gathered.skipped),
     )
 
 

@@ -33,6 +33,7 @@ class VideoRow:
         tags: indices into the classes; None: unknown.
         truth: number of annotated segments; None: not annotated.
         note: why it was skipped, or a warning.
+        skipped: it has no place in the results.
     """
 
     name: str
@@ -42,6 +43,7 @@ class VideoRow:
     tags: tuple[int, ...] | None = None
     truth: int | None = None
     note: str | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Index:
 
     def to_json(self) -> dict[str, Any]:
         """The block `wtal-index`; videos in columns, which are a third of the size."""
-        names = ("name", "subset", "duration_s", "media", "tags", "truth", "note")
+        names = ("name", "subset", "duration_s", "media", "tags", "truth", "note", "skipped")
         columns: dict[str, Any] = {
             name: [getattr(row, name) for row in self.videos] for name in names
         }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wtal.errors import WtalError
 from wtal.inputs import Labels, read_labels, videos_of
+from wtal.report.choice import placed_in
 from wtal.report.privacy import without_folders
 from wtal.report.words import Words
 from wtal_eval import Annotations, Detections, EvalError
 from wtal_eval.io import form_of, read_detections
-from wtal_features import FeatureError
+from wtal_features import FeatureError, open_store
+from wtal_features.extraction.listing import list_videos
 from wtal_features.files import read_json
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_FILE = "environment.json"
 # Of a run: what the localizer, and before it the training, could not read.
 SKIPPED_FILES = ("localize-skipped.json", "skipped.json")
+EXTRACTION_SKIPPED_FILE = "skipped.json"  # of a store
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -40,7 +44,7 @@ class Gathered:
         annotated: video -> its name in the annotations, of those that are in them.
         tags: video -> labels; a video that is not in it has unknown tags.
         subsets: video -> subset, where one is named.
-        skipped: video -> why it has no result.
+        skipped: video of the page -> why it has no place in the results.
         calibration: None: scores are shown as they are.
         corrections: content of a corrections file, its videos those of the page; None: no file.
         environment: of the run; empty without one.
@@ -81,9 +85,11 @@ def gather(words: Words, say: Say, warn: Say) -> Gathered:
     for note in () if tagged is None else tagged.notes:
         warn(note)
     subsets = _subsets(tagged, annotated)
-    skipped = _skipped(words.folder, warn)
-    found = {*detections.videos, *(detections.video_scores or ()), *skipped}
-    names = _names(sorted(found), words.subset, annotated or tagged)
+    placed = placed_in(detections)
+    labels = [one for one in (tagged, annotated) if one is not None]
+    skipped = {v: why for v, why in _skipped(words, warn).items() if v not in placed}
+    skipped = _without_strangers(skipped, labels, words, environment, warn)
+    names = _names(sorted({*placed, *skipped}), words.subset, annotated or tagged)
     return Gathered(
         detections=detections,
         names=names,
@@ -93,7 +99,7 @@ def gather(words: Words, say: Say, warn: Say) -> Gathered:
         else _by_name(names, {v: v for v in annotations.videos}),
         tags={} if tagged is None else _by_name(names, tagged.tags),
         subsets=_by_name(names, subsets),
-        skipped={v: skipped[v] for v in names if v in skipped and v not in detections.videos},
+        skipped={v: skipped[v] for v in names if v in skipped},
         calibration=_calibration(words, warn),
         corrections=_corrections(words, names, warn),
         environment=environment,
@@ -178,14 +184,55 @@ def _environment(folder: Path | None, warn: Say) -> Mapping[str, Any]:
     return {} if folder is None else _object(folder / ENVIRONMENT_FILE, warn)
 
 
-def _skipped(folder: Path | None, warn: Say) -> dict[str, str]:
+def _skipped(words: Words, warn: Say) -> dict[str, str]:
     """Video -> why the run could not read it."""
     skipped: dict[str, str] = {}
+    folder = words.folder
     for name in SKIPPED_FILES if folder is not None else ():
         assert folder is not None
         for video, why in _object(folder / name, warn).items():
-            skipped.setdefault(video, without_folders(str(why), [folder]))
+            skipped.setdefault(video, without_folders(str(why), [folder, words.videos]))
     return skipped
+
+
+def _without_strangers(
+    skipped: Mapping[str, str],
+    labels: list[Labels],
+    words: Words,
+    environment: Mapping[str, Any],
+    warn: Say,
+) -> dict[str, str]:
+    """The skipped videos but for those of another data set, which the run was once asked for.
+
+    Foreign is what labels, features and folder of the videos do not know, as far as they are at
+    hand; without labels nobody can tell.
+    """
+    known = {_nfc(name) for one in labels for name in one.tags}
+    if not labels or all(_nfc(video) in known for video in skipped):
+        return dict(skipped)
+    known |= {_nfc(name) for name in _at_hand(words, environment, warn)}
+    strangers = [video for video in skipped if _nfc(video) not in known]
+    if strangers:
+        warn(
+            f"Left out of the page: {len(strangers)} skipped "
+            f"{'video' if len(strangers) == 1 else 'videos'} of the run that neither the "
+            f"labels nor the features here know, the first {strangers[0]!r}."
+        )
+    return {video: why for video, why in skipped.items() if _nfc(video) in known}
+
+
+def _at_hand(words: Words, environment: Mapping[str, Any], warn: Say) -> Iterator[str]:
+    """Videos of the store, those that its extraction skipped, and those of the folder."""
+    store = store_of(words, environment)
+    if store is not None:
+        with suppress(FeatureError):  # told where the curves are drawn
+            yield from open_store(store, fps=words.fps, stride=words.stride).videos
+        yield from _object(store / EXTRACTION_SKIPPED_FILE, warn)
+    if words.videos is not None:
+        with suppress(FeatureError):  # told where the videos are looked for
+            listing = list_videos(words.videos)
+            yield from (file.video for file in listing.videos)
+            yield from (fault.where for fault in listing.faults)
 
 
 def _object(path: Path, warn: Say) -> Mapping[str, Any]:

@@ -65,7 +65,8 @@ def rows_of(
     """
     code = {label: c for c, label in enumerate(classes)}
     for video in gathered.names:
-        notes = (source.get(video) for source in (gathered.skipped, media.notes, blocks.notes))
+        sources = (gathered.skipped, media.notes, blocks.notes)
+        notes = [source[video] for source in sources if video in source]
         tags, seconds = gathered.tags.get(video), durations.get(video)
         yield VideoRow(
             name=video,
@@ -74,5 +75,17 @@ def rows_of(
             media=media.urls.get(video),
             tags=None if tags is None else tuple(code[label] for label in tags),
             truth=len(blocks.truth[video]) if video in blocks.truth else None,
-            note=" ".join(note for note in notes if note) or None,
+            note=" ".join(distinct(notes)) or None,
+            skipped=video in gathered.skipped,
         )
+
+
+def distinct(notes: list[str]) -> list[str]:
+    """Each note once: the run may have met its file from another folder than the page does.
+
+    Example:
+        >>> distinct(["in/a.mp4 is empty.", "a.mp4 is empty.", "No curves."])
+        ['a.mp4 is empty.', 'No curves.']
+    """
+    once = list(dict.fromkeys(notes))
+    return [one for one in once if not any(one.endswith(note) for note in once if note != one)]

@@ -8,6 +8,7 @@ function readBlock(id) {
 const index = readBlock("wtal-index");
 const videos = index.videos;
 const V = videos.name.length;
+const S = videos.skipped.filter(Boolean).length; // listed, but without a place in the results
 const C = index.classes.length;
 // Corrections may bring classes that the model does not know; they follow after the C known ones.
 const classes = [...index.classes];

@@ -4,7 +4,8 @@ const shown = { threshold: index.threshold, hidden: new Set() };
 const counts = {
   ofVideo: new Int32Array(V), // detections shown
   best: new Float64Array(V), // the highest score of those
-  disagreement: new Int32Array(V), // classes found that are no tag, and tags not found
+  untagged: new Int32Array(V), // classes found that are no tag
+  missing: new Int32Array(V), // tags not found
   ofClass: [], // at the threshold, hidden classes too
   total: 0,
 };
@@ -18,12 +19,13 @@ function recount() {
   counts.ofClass = new Int32Array(C);
   counts.total = 0;
   for (let v = 0; v < V; v++) {
-    let [count, best, kinds] = [0, -Infinity, 0];
+    let [count, best] = [0, -Infinity];
+    const kinds = [];
     for (let i = videos.first[v]; i < videos.first[v + 1]; i++) {
       if (found.score[i] < shown.threshold) continue;
       const c = found.class[i];
       counts.ofClass[c]++;
-      if (seen[c] !== v) kinds++;
+      if (seen[c] !== v) kinds.push(c);
       seen[c] = v;
       if (!visible[c]) continue;
       count++;
@@ -31,15 +33,24 @@ function recount() {
     }
     counts.ofVideo[v] = count;
     counts.best[v] = best;
-    counts.disagreement[v] = disagreement(videos.tags[v], kinds, (c) => seen[c] === v);
+    const { untagged, missing } = disagreement(v, kinds);
+    counts.untagged[v] = untagged.length;
+    counts.missing[v] = missing.length;
     counts.total += count;
   }
 }
 
-function disagreement(tags, kinds, wasFound) {
-  if (tags === null) return 0;
-  const right = tags.filter(wasFound).length;
-  return kinds - right + (tags.length - right);
+const disagreements = (v) => counts.untagged[v] + counts.missing[v];
+
+/** Classes found in a video that are no tag, and tags not found; what a person said is settled. */
+function disagreement(v, kinds) {
+  const tags = tagsOf(v);
+  if (tags === null || workOf(videos.name[v]).complete) return { untagged: [], missing: [] };
+  const given = givenTo(v);
+  return {
+    untagged: kinds.filter((c) => !tags.includes(c)),
+    missing: tags.filter((c) => !kinds.includes(c) && !given.includes(c)),
+  };
 }
 
 // Controls --------------------------------------------------------------------------------------
@@ -68,7 +79,7 @@ const refilter = oncePerFrame(() => {
 function showCounts() {
   const box = byId("shown");
   const of = counts.total === N ? "" : ` of ${whole(N)}`;
-  box.replaceChildren(make("b", { text: whole(counts.total) }), `${of} ${N === 1 ? "detection" : "detections"} in ${plural(V, "video")}`);
+  box.replaceChildren(make("b", { text: whole(counts.total) }), `${of} ${N === 1 ? "detection" : "detections"} in ${plural(V - S, "video")}`);
   byId("classes-on").textContent = shown.hidden.size ? `${C - shown.hidden.size} of ${C}` : C > 1 ? `all ${C}` : `${C}`;
   for (const chip of byId("chips").children) {
     const c = Number(chip.dataset.c);
@@ -135,6 +146,7 @@ function startFilters() {
   openClasses(C > 0 && C <= (innerHeight < 900 ? 7 : 14) && innerWidth > 760);
   showThreshold();
   recount();
+  when("corrections", recount);
   when("filter", showCounts);
   when("filter", showSure);
   when("filter", drawHistogram);

@@ -12,6 +12,21 @@ let undone = []; // what to put back: arrays of [name, before]
 let newest = 0; // of the keys of added segments
 
 const workOf = (name) => work.get(name) ?? NOTHING;
+
+/** Classes that corrections say are in a video. */
+function givenTo(v) {
+  const there = workOf(videos.name[v]).entries.filter(({ verdict }) => verdict !== "rejected");
+  return [...new Set(there.map(({ label }) => classNumber(label)))];
+}
+
+/** Tags with the classes that corrections give, as training takes them: once reviewed, these alone. */
+function tagsOf(v) {
+  const tags = videos.tags[v];
+  const { complete, entries } = workOf(videos.name[v]);
+  if (tags === null || !(complete || entries.length)) return tags;
+  return [...new Set([...(complete ? [] : tags), ...givenTo(v)])];
+}
+
 const originKey = (label, start, end) => `${label}|${start.toFixed(3)}|${end.toFixed(3)}`;
 
 function entryKey(entry) {

@@ -1,6 +1,5 @@
 // The list of videos: searched, sorted, filtered; only the rows on screen exist.
 
-const ROW = 62; // pixels, as in 3-layout.css
 const find = { text: "", sort: "name", reverse: false, subset: "", disagree: false };
 let listed = []; // video numbers, in the order of the list
 
@@ -14,12 +13,13 @@ const byName = (() => {
 })();
 
 const hasTags = videos.tags.some((tags) => tags !== null);
+const ROW = hasTags ? 80 : 62; // pixels; what disagrees with the tags has a line of its own
 const SORTS = {
   name: { name: "Name", value: (v) => -byName[v] },
   score: { name: "Best score", value: (v) => counts.best[v] },
   count: { name: "Detections", value: (v) => counts.ofVideo[v] },
   duration: { name: "Duration", value: (v) => videos.duration_s[v] ?? -1 },
-  ...(hasTags ? { disagreement: { name: "Disagreement with tags", value: (v) => counts.disagreement[v] } } : {}),
+  ...(hasTags ? { disagreement: { name: "Disagreement with tags", value: disagreements } } : {}),
 };
 
 /** Every word must be in the name or in a label: a tag, or a class that is shown in the video. */
@@ -44,12 +44,12 @@ function relist() {
   const { value } = SORTS[find.sort];
   const sign = find.reverse ? -1 : 1;
   listed = Array.from(videos.name.keys()).filter(
-    (v) => (!find.subset || videos.subset[v] === find.subset) && (!find.disagree || counts.disagreement[v] > 0) && matches(v, wanted),
+    (v) => (!find.subset || videos.subset[v] === find.subset) && (!find.disagree || disagreements(v) > 0) && matches(v, wanted),
   );
   const key = Float64Array.from({ length: V }, (_, v) => value(v));
   listed.sort((a, b) => (key[a] === key[b] ? byName[a] - byName[b] : sign * (key[a] > key[b] ? -1 : 1)));
   byId("list").style.height = `${listed.length * ROW}px`;
-  byId("listed").textContent = listed.length === V ? plural(V, "video") : `${whole(listed.length)} of ${plural(V, "video")}`;
+  byId("listed").textContent = listed.length === V ? plural(V - S, "video") + (S ? `, ${whole(S)} skipped` : "") : `${whole(listed.length)} of ${plural(V, "video")}`;
   byId("none-listed").hidden = listed.length > 0 || V === 0;
   byId("scroller").hidden = listed.length === 0;
   const focused = byId("list").contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
@@ -89,6 +89,7 @@ function listRow(place) {
   const name = videos.name[v];
   const row = make("li", { "data-v": v, "aria-setsize": listed.length, "aria-posinset": place + 1 });
   row.style.top = `${place * ROW}px`;
+  row.style.height = `${ROW}px`;
   const link = make(
     "a",
     { href: linkTo(v), title: name, "aria-current": v === current.video ? "true" : null },
@@ -96,6 +97,7 @@ function listRow(place) {
     make("span", { class: "count" }, document.createTextNode(whole(counts.ofVideo[v])), make("span", { class: "unseen", text: counts.ofVideo[v] === 1 ? " detection" : " detections" })),
     make("canvas", { "aria-hidden": "true" }),
     make("span", { class: "more" }, ...aboutVideo(v)),
+    disagreements(v) ? make("span", { class: "more" }, make("span", { class: "off", text: disagreementCount(v) })) : null,
   );
   row.append(link);
   return row;
@@ -107,11 +109,15 @@ function aboutVideo(v) {
   const parts = [
     videos.duration_s[v] === null ? null : ["", clockText(videos.duration_s[v], 0)],
     counts.ofVideo[v] ? ["", `best ${scoreText(counts.best[v])}`] : null,
-    counts.disagreement[v] ? ["off", `${counts.disagreement[v]} off the tags`] : null,
     state.complete ? ["done", "reviewed"] : state.entries.length ? ["done", plural(state.entries.length, "correction")] : null,
     videos.note[v] ? ["off", "note"] : null,
   ].filter(Boolean);
   return parts.map(([kind, text], i) => make("span", { class: kind, text: (i ? " · " : "") + text }));
+}
+
+function disagreementCount(v) {
+  const [untagged, missing] = [counts.untagged[v], counts.missing[v]];
+  return [untagged ? `${plural(untagged, "class", "classes")} without a tag` : null, missing ? `${plural(missing, "tag")} not found` : null].filter(Boolean).join(", ");
 }
 
 /** Where in the video something was found, in little. */

@@ -47,7 +47,7 @@ function makeRow(c) {
 /** Beside the name: tag or not, and how sure the model is that the class is in the video at all. */
 function rowNote(c) {
   if (c === null) return "";
-  const tags = videos.tags[current.video];
+  const tags = tagsOf(current.video);
   const p = current.details?.classScores.get(c);
   const parts = [tags === null ? null : tags.includes(c) ? "tag" : "no tag", p === undefined ? null : `video ${scoreText(p)}`];
   return parts.filter(Boolean).join(" · ");

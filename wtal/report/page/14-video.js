@@ -43,10 +43,10 @@ function showHeading() {
   byId("complete").checked = workOf(videos.name[v]).complete;
   byId("note").hidden = !videos.note[v];
   byId("note").replaceChildren(icon("note"), make("span", { text: videos.note[v] ?? "" }));
-  const tags = videos.tags[v];
+  const tags = tagsOf(v);
   const parts = [videos.subset[v], tags === null ? null : tags.length ? `Tags: ${tags.map((c) => classes[c]).join(", ")}` : "Tags: none"];
   const facts = parts.filter(Boolean).map((text) => make("span", { text }));
-  if (counts.disagreement[v]) facts.push(make("span", { class: "off", text: disagreementText(v) }));
+  if (disagreements(v)) facts.push(make("span", { class: "off", text: disagreementText(v) }));
   byId("facts").replaceChildren(...facts);
 }
 
@@ -54,11 +54,9 @@ function showHeading() {
 function disagreementText(v) {
   const seen = new Set();
   for (let i = videos.first[v]; i < videos.first[v + 1]; i++) if (found.score[i] >= shown.threshold) seen.add(found.class[i]);
-  const tags = new Set(videos.tags[v]);
-  const missing = [...tags].filter((c) => !seen.has(c));
-  const extra = [...seen].filter((c) => !tags.has(c));
+  const { untagged, missing } = disagreement(v, [...seen]);
   const names = (list) => list.slice(0, 3).map((c) => classes[c]).join(", ") + (list.length > 3 ? ` and ${list.length - 3} more` : "");
-  return [missing.length ? `Not found: ${names(missing)}` : null, extra.length ? `No tag: ${names(extra)}` : null].filter(Boolean).join(". ");
+  return [missing.length ? `Not found: ${names(missing)}` : null, untagged.length ? `No tag: ${names(untagged)}` : null].filter(Boolean).join(". ");
 }
 
 function showTruth() {

@@ -24,7 +24,8 @@ function factsCard() {
   const truth = videos.truth.reduce((sum, n) => sum + (n ?? 0), 0);
   const seconds = videos.duration_s.reduce((sum, s) => sum + (s ?? 0), 0);
   const facts = [
-    ["videos", whole(V)],
+    ["videos", whole(V - S)],
+    S ? ["skipped", whole(S)] : null,
     seconds ? ["of video", spanText(seconds)] : null,
     ["classes", whole(C)],
     ["detections shown", whole(counts.total)],
@@ -65,7 +66,7 @@ function classCard(perClass, apName) {
     .sort((a, b) => (b.ap ?? -1) - (a.ap ?? -1))
     .map(({ label, ap, segments, detections }) => {
       const c = classNumber(label);
-      return make("tr", {}, make("th", { scope: "row" }, swatch(c), label), barCell(ap, percent(ap), c), make("td", { text: whole(segments) }), make("td", { text: whole(detections) }));
+      return make("tr", {}, make("th", { scope: "row" }, make("span", { class: "class" }, swatch(c), make("span", { text: label }))), barCell(ap, percent(ap), c), make("td", { text: whole(segments) }), make("td", { text: whole(detections) }));
     });
   const note = apName ? `Average precision in percent, mean over tIoU ${apName.replace(":", "–")}.` : "Average precision in percent.";
   return card("Classes", note, tableOf([head("Class"), head("AP", { class: "bar" }), head("annotated"), head("found")], lines, { caption: "Average precision of each class", tall: true }));

@@ -12,7 +12,7 @@ function route() {
   }
   if (name !== null) say(`There is no video “${name}” in this report.`);
   show("videos");
-  if (current.video < 0 && listed.length && innerWidth > 760) openVideo(listed[0], null);
+  if (current.video < 0 && listed.length && innerWidth > 760) openVideo(listed.find((v) => !videos.skipped[v]) ?? listed[0], null);
 }
 
 /** On a wide screen list and video are side by side; a phone shows one of the three. */
