@@ -247,27 +247,6 @@ def test_what_the_run_could_not_read_is_listed_with_the_reason_and_without_the_f
     assert [v for v in found.names if found.of(v)["skipped"]] == ["video_001", "video_002"]
 
 
-def test_skipped_videos_of_another_data_set_are_left_out_aloud(toy: Toy, tmp_path: Path) -> None:
-    skipped = {f"other_{i}": "STORE has no features of it." for i in range(50)}
-    skipped |= {"video_001": "holds NaN", "clip": "clip.mp4 is empty."}
-    (toy.run / "localize-skipped.json").write_text(json.dumps(skipped))
-    found, said = report(toy)
-    assert "Left out of the page: 51 skipped videos of the run" in plain(said)
-    assert "the first 'other_0'" in plain(said)
-    assert [v for v in found.names if found.of(v)["skipped"]] == ["video_001"]
-    # What the store knows, or its extraction, is none of another data set; nor is anything where
-    # there are no labels.
-    store = Path(shutil.copytree(toy.features, tmp_path / "store"))
-    (store / "skipped.json").write_text(json.dumps({"clip": "clip.mp4 is empty."}))
-    found, said = report(toy, "--features", store)
-    assert "Left out of the page: 50 skipped videos of the run" in plain(said)
-    assert found.of("clip")["note"] == "clip.mp4 is empty."
-    (toy.run / "environment.json").unlink()
-    found, said = report(toy)
-    assert "Left out" not in said
-    assert sum(found.videos["skipped"]) == 52
-
-
 def test_tags_that_are_named_go_before_the_labels_of_the_annotations(toy: Toy) -> None:
     tags = toy.folder / "tags.csv"
     tags.write_text(f"video,label\n{FIRST},Swim\nvideo_013,\n")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -17,8 +16,7 @@ from wtal.report.privacy import without_folders
 from wtal.report.words import Words
 from wtal_eval import Annotations, Detections, EvalError
 from wtal_eval.io import form_of, read_detections
-from wtal_features import FeatureError, open_store
-from wtal_features.extraction.listing import list_videos
+from wtal_features import FeatureError
 from wtal_features.files import read_json
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 ENVIRONMENT_FILE = "environment.json"
 # Of a run: what the localizer, and before it the training, could not read.
 SKIPPED_FILES = ("localize-skipped.json", "skipped.json")
-EXTRACTION_SKIPPED_FILE = "skipped.json"  # of a store
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -86,9 +83,7 @@ def gather(words: Words, say: Say, warn: Say) -> Gathered:
         warn(note)
     subsets = _subsets(tagged, annotated)
     placed = placed_in(detections)
-    labels = [one for one in (tagged, annotated) if one is not None]
     skipped = {v: why for v, why in _skipped(words, warn).items() if v not in placed}
-    skipped = _without_strangers(skipped, labels, words, environment, warn)
     names = _names(sorted({*placed, *skipped}), words.subset, annotated or tagged)
     return Gathered(
         detections=detections,
@@ -193,46 +188,6 @@ def _skipped(words: Words, warn: Say) -> dict[str, str]:
         for video, why in _object(folder / name, warn).items():
             skipped.setdefault(video, without_folders(str(why), [folder, words.videos]))
     return skipped
-
-
-def _without_strangers(
-    skipped: Mapping[str, str],
-    labels: list[Labels],
-    words: Words,
-    environment: Mapping[str, Any],
-    warn: Say,
-) -> dict[str, str]:
-    """The skipped videos but for those of another data set, which the run was once asked for.
-
-    Foreign is what labels, features and folder of the videos do not know, as far as they are at
-    hand; without labels nobody can tell.
-    """
-    known = {_nfc(name) for one in labels for name in one.tags}
-    if not labels or all(_nfc(video) in known for video in skipped):
-        return dict(skipped)
-    known |= {_nfc(name) for name in _at_hand(words, environment, warn)}
-    strangers = [video for video in skipped if _nfc(video) not in known]
-    if strangers:
-        warn(
-            f"Left out of the page: {len(strangers)} skipped "
-            f"{'video' if len(strangers) == 1 else 'videos'} of the run that neither the "
-            f"labels nor the features here know, the first {strangers[0]!r}."
-        )
-    return {video: why for video, why in skipped.items() if _nfc(video) in known}
-
-
-def _at_hand(words: Words, environment: Mapping[str, Any], warn: Say) -> Iterator[str]:
-    """Videos of the store, those that its extraction skipped, and those of the folder."""
-    store = store_of(words, environment)
-    if store is not None:
-        with suppress(FeatureError):  # told where the curves are drawn
-            yield from open_store(store, fps=words.fps, stride=words.stride).videos
-        yield from _object(store / EXTRACTION_SKIPPED_FILE, warn)
-    if words.videos is not None:
-        with suppress(FeatureError):  # told where the videos are looked for
-            listing = list_videos(words.videos)
-            yield from (file.video for file in listing.videos)
-            yield from (fault.where for fault in listing.faults)
 
 
 def _object(path: Path, warn: Say) -> Mapping[str, Any]:
