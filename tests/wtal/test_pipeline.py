@@ -419,9 +419,13 @@ def test_equal_names_in_two_folders_are_both_named_and_left_out(bench: Bench, fi
     make_folder(bench.videos / "y")
     for folder in ("x", "y"):
         shutil.copy2(films / "f.mp4", bench.videos / folder)
+    write_tags(bench.tags, {**TAGS, "f.mp4": "left"})
     result = bench.run()
     assert list(result.skipped) == ["f"]
-    assert "2 files would share this id" in result.skipped["f"]
+    assert "2 files have this name" in result.skipped["f"]
+    # Before anything is extracted, not after it.
+    assert bench.warned[0].startswith("f: 2 files have this name, and none of them is used: 'x/f.")
+    assert not any("no video" in text for text in bench.warned)
 
 
 def test_folders_that_are_called_like_subsets_say_what_is_learned_from(new: Bench) -> None:

@@ -79,8 +79,10 @@ def planning(
     corrections = None if words.corrections is None else read_corrections(words.corrections)
     with telling.bar("looking") as progress:
         footage = look_over(words.videos, places.headers, progress)
+    for text in footage.warnings():  # before tags that fit no other video are refused
+        telling.warn(text)
     subsets = {video: clip.file.subset for video, clip in footage.videos.items()}
-    tagging = put_on(given, subsets, words.config.data.train_subset)
+    tagging = put_on(given, subsets, words.config.data.train_subset, footage.faults)
     if corrections is not None:
         tagging = corrected(tagging, corrections, subsets)
     learned = [clip for clip in footage.usable if clip.file.video in tagging.training]

@@ -79,11 +79,13 @@ class Tagging:
 
     def _meant(self) -> str:
         """Which videos the first names that fit none may mean."""
+        videos = {*self.labels.tags, *self.untagged}
+        names = {_without_ending(name): name for name in self.unknown}
         pairs = [
-            f"{name} may mean {video}"
-            for group in look_alikes({*self.unknown, *self.untagged})
+            f"{names[name]} may mean {video}"
+            for group in look_alikes(videos | names.keys())
             for name, video in product(group, group)
-            if name in self.unknown and video in self.untagged
+            if name in names and video in videos
         ]
         return f" To the letter: {some(pairs)}." if pairs else ""
 
@@ -109,24 +111,28 @@ class Tagging:
         return found
 
 
-def put_on(labels: Labels, videos: Mapping[str, str | None], wanted: str) -> Tagging:
+def put_on(
+    labels: Labels, videos: Mapping[str, str | None], wanted: str, broken: Iterable[str] = ()
+) -> Tagging:
     """Find the video of every name in the tags.
 
     Args:
         labels: as they were read.
         videos: ids of the videos -> subset that their folder names.
         wanted: `data.train_subset`.
+        broken: names of files that are left out; tags of them are passed over.
 
     Raises:
         WtalError: no name fits a video, or no video to learn from has a tag.
     """
     tags: dict[str, set[str]] = {}
     subsets: dict[str, str | None] = {}
-    unknown = []
+    unknown, left_out = [], dict.fromkeys(broken)
     for name, own in labels.tags.items():
         video = _video_of(name, videos)
         if video is None:
-            unknown.append(name)
+            if _video_of(name, left_out) is None:
+                unknown.append(name)
             continue
         tags.setdefault(video, set()).update(own)
         subsets[video] = labels.subsets.get(name) or subsets.get(video)
@@ -219,10 +225,14 @@ def save(path: Path, labels: Labels) -> None:
 
 def _video_of(name: str, videos: Mapping[str, str | None]) -> str | None:
     """The id that a name means: itself, or what it is without the ending of a recording."""
-    if name in videos:
-        return name
+    found = name if name in videos else _without_ending(name)
+    return found if found in videos else None
+
+
+def _without_ending(name: str) -> str:
+    """The name of a recording without its ending; any other as it is."""
     stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending}".lower() in EXTENSIONS and stem in videos else None
+    return stem if f"{dot}{ending}".lower() in EXTENSIONS else name
 
 
 def _none_fits(labels: Labels, videos: Mapping[str, str | None]) -> str:
