@@ -235,6 +235,17 @@ def test_a_scale_of_too_few_videos_is_left_out_and_said(bench: Bench) -> None:
     assert result.found.threshold is None
 
 
+def test_videos_in_which_nothing_happens_are_said_once_and_are_no_warning(
+    bench: Bench, films: Path
+) -> None:
+    shutil.copy2(films / "f.mp4", bench.videos)
+    write_tags(bench.tags, {**TAGS, "e": "", "f": ""})
+    bench.run(overrides=(*FAST, "calibrate.folds=3"))
+    said = [text for text in bench.said if "none of the actions" in text]
+    assert said == ["2 training videos show none of the actions, as the tags say: e, f"]
+    assert not any("none of the actions" in text for text in bench.warned)
+
+
 def test_an_export_that_was_asked_for_once_is_kept_up_to_date(bench: Bench, films: Path) -> None:
     assert bench.run(exports=("edl",)).formats == ("csv", "webvtt", "eaf", "edl")
     shutil.copy2(films / "f.mp4", bench.videos)

@@ -123,7 +123,7 @@ def collect(
     check_tags(own.classes, plan.labels, [name for fold in plan.folds for name in fold])
     parts = []
     for k, names in enumerate(plan.folds):
-        network = plan.learn(k, store, device, quiet, notify)
+        network = plan.learn(k, store, device, quiet)
         parts.append(judge(network, plan.labels, names, k))
     return Collected(Evidence.joined(parts), f"{folds} folds of the training videos", model)
 

@@ -73,7 +73,7 @@ def _calibrate(
                 overrides=[f"localize.{text}" for text in words.of("localize")],
                 device=device,
                 quiet=telling.quiet,
-                notify=lambda text: telling.warn(f"calibration: {text}"),  # of smaller trainings
+                notify=lambda text: telling.warn(f"calibration: {text}"),
                 progress=progress,
             )
         except WtalError as error:  # too few videos, or nothing found: no scale, and no harm

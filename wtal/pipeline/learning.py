@@ -13,6 +13,7 @@ from wtal.api import train
 from wtal.checkpoint import MODEL_FILE
 from wtal.config import Config, load_config
 from wtal.errors import WtalError
+from wtal.notices import without_action
 from wtal.pipeline.choices import narrow
 from wtal.pipeline.extraction import Extracted
 from wtal.pipeline.ledger import Ledger, digest, file_digest
@@ -51,6 +52,7 @@ def learning(
         cleared(places.model)
         ledger.begin(STAGE, key, asked=_asked(words, tagging))
     started = time.perf_counter()
+    said = f"{without_action(tagging.without_action)}."  # no warning, in the first lines of the run
     result = train(
         None,
         features=places.features,
@@ -61,7 +63,7 @@ def learning(
         resume=goes_on,
         device=device,
         quiet=telling.quiet,
-        notify=telling.warn,
+        notify=lambda text: None if text == said else telling.warn(text),
     )[0]
     seconds = time.perf_counter() - started
     if result.interrupted:

@@ -12,7 +12,7 @@ from wtal.corrections.file import Corrections
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
-from wtal.notices import look_alikes, some, spelt_alike
+from wtal.notices import look_alikes, some, spelt_alike, without_action
 from wtal.pipeline.telling import counted
 from wtal_features import Tags
 from wtal_features.extraction.listing import EXTENSIONS
@@ -49,6 +49,11 @@ class Tagging:
         """Tags of the videos that are learned from."""
         return {video: self.labels.tags[video] for video in self.training}
 
+    @property
+    def without_action(self) -> list[str]:
+        """Videos that are learned from and show no class."""
+        return [video for video in self.training if not self.labels.tags[video]]
+
     def lines(self) -> list[str]:
         """For a person."""
         subset = f" (subset {self.subset})" if self.subset else ""
@@ -58,6 +63,7 @@ class Tagging:
             f"{self.labels.source}: {counted(len(self.labels.tags), 'tagged video')}, "
             f"{len(self.training)} to learn from{subset}, {len(self.untagged)} without a line",
             f"{counted(len(shown), 'class', 'classes')}: {', '.join(shown[:12])}{more}",
+            *([without_action(self.without_action)] if self.without_action else []),
         ]
 
     def warnings(self) -> list[str]:
