@@ -263,6 +263,12 @@ def test_corrections_are_learned_from_also_in_videos_without_a_tag(bench: Bench)
     assert stages(bench)["train"].startswith("5 videos, ")
     assert "e,left" in (bench.out / "tags.csv").read_text()
     assert not bench.run(corrections=file).new
+    assert not any("--corrections" in text for text in bench.warned)
+    # Left out, they are learned from no more: that is said before the work, once.
+    assert bench.run().trained
+    assert f"learned from {file}; this one does not: add --corrections" in bench.warned[-1]
+    bench.run()
+    assert not any("--corrections" in text for text in bench.warned)
 
 
 def test_annotations_score_the_result_and_without_tags_their_labels_serve(bench: Bench) -> None:

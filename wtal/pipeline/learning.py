@@ -50,7 +50,8 @@ def learning(
     if not goes_on:
         # The old model goes before the ledger names the new one: no kill mixes the two.
         cleared(places.model)
-        ledger.begin(STAGE, key, asked=_asked(words, tagging))
+        corrections = None if words.corrections is None else str(words.corrections)
+        ledger.begin(STAGE, key, asked=_asked(words, tagging), corrections=corrections)
     started = time.perf_counter()
     said = f"{without_action(tagging.without_action)}."  # no warning, in the first lines of the run
     result = train(
@@ -97,6 +98,18 @@ def awaited(words: Words, tagging: Tagging, gone: Collection[str], ledger: Ledge
     record = ledger.record(STAGE)
     asked = _asked(words, tagging, gone)
     return record is None or not record.finished or record.about.get("asked") != asked
+
+
+def forgotten(words: Words, ledger: Ledger) -> list[str]:
+    """A sentence where the last training had corrections and this one has none."""
+    record = ledger.record(STAGE)
+    before = None if record is None else record.about.get("corrections")
+    if before is None or words.corrections is not None:
+        return []
+    return [
+        f"The last run learned from {before}; this one does not: add --corrections {before} to "
+        "keep what it says."
+    ]
 
 
 def _asked(words: Words, tagging: Tagging, gone: Collection[str] = ()) -> str:

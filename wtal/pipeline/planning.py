@@ -21,7 +21,7 @@ from wtal.pipeline.choices import (
 from wtal.pipeline.expecting import expecting
 from wtal.pipeline.extraction import awaiting, earlier_grid, left_out
 from wtal.pipeline.footage import Footage, look_over
-from wtal.pipeline.learning import awaited
+from wtal.pipeline.learning import awaited, forgotten
 from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.places import Places
 from wtal.pipeline.tagging import Tagging, corrected, put_on, without
@@ -93,6 +93,8 @@ def planning(
     findings = look_at_tags(words, footage, given, tagging)
     plan = Plan(footage, tagging, grid, encoders, tuple(findings))
     _say(words, plan, better, corrections, telling)
+    for text in forgotten(words, ledger):
+        telling.warn(text)
     if encoders:
         asked = plan.asked(words, encoders)
         how = settings_key(asked)
