@@ -261,6 +261,8 @@ def test_corrections_are_learned_from_also_in_videos_without_a_tag(bench: Bench)
     result = bench.run(corrections=file)
     assert (result.extracted, result.trained) == (0, True)
     assert stages(bench)["train"].startswith("5 videos, ")
+    assert f"{file}: corrections of 1 video" in bench.said
+    assert stages(bench)["export"] == "csv, webvtt, eaf (written)"
     assert "e,left" in (bench.out / "tags.csv").read_text()
     assert not bench.run(corrections=file).new
     assert not any("--corrections" in text for text in bench.warned)
@@ -477,6 +479,18 @@ def test_a_preview_says_what_it_will_take_and_writes_nothing(new: Bench) -> None
     assert run(new.words(), telling=Telling(say=said.append), preview=True) is None
     assert any(line.startswith("expected on this machine: extract ") for line in said)
     assert not new.out.exists()
+
+
+def test_a_preview_names_a_video_that_is_cut_short_and_what_to_do(new: Bench) -> None:
+    for name in "bcde":  # a preview looks at a few
+        (new.videos / f"{name}.mp4").unlink()
+    film(new.videos / "f.avi", 5)
+    content = (new.videos / "f.avi").read_bytes()
+    (new.videos / "f.avi").write_bytes(content[: len(content) * 2 // 3])
+    warned: list[str] = []
+    run(new.words(), telling=Telling(warn=warned.append), preview=True)
+    (said,) = (text for text in warned if "extract.partial=true" in text)
+    assert said.startswith("f: ")
 
 
 def test_a_folder_that_holds_something_else_is_refused(new: Bench) -> None:

@@ -92,7 +92,8 @@ def expecting(
             say=lambda text: None,
         )
         extract_s = found.seconds * new_s / max(found.video_s, 1e-9)
-        notes = tuple(str(with_own_cure(finding)) for finding in found.skipped)
+        broken = map(with_own_cure, found.skipped)
+        notes = tuple(f"{each.where}: {each.message} {each.cure}".rstrip() for each in broken)
     disk = 2.0 * dim * sum(rows.values()) + cost.disk_bytes
     train_s = cost.seconds * (1 + words.own.calibrate.folds) if train else None
     return Expected(extract_s, train_s, disk, notes)

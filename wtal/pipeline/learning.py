@@ -82,7 +82,7 @@ def line(ledger: Ledger, trained: bool) -> str:
     """For a person."""
     record = ledger.record(STAGE)
     about = {} if record is None else record.about
-    state = f"{about.get('steps')} steps" if trained else "unchanged"
+    state = counted(int(about.get("steps", 0)), "step") if trained else "unchanged"
     return f"{counted(int(about.get('videos', 0)), 'video')}, {state}"
 
 
