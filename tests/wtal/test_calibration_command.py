@@ -129,6 +129,15 @@ def test_each_fold_learns_from_the_others_alone_and_all_are_judged_once(
     assert (network / "model.safetensors").stat().st_mtime_ns == before  # done once is done
 
 
+def test_the_trainings_of_the_folds_are_counted_not_the_videos_of_each(
+    data: Path, run: Path
+) -> None:
+    store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
+    told: list[tuple[int, int]] = []
+    calibrate(run, store, labels, folds=2, progress=lambda *at: told.append(at))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
 def test_what_a_fold_lacks_is_no_warning(data: Path, run: Path) -> None:
     store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
     alone, other, *_ = sorted(v for v, subset in labels.subsets.items() if subset == "training")

@@ -131,7 +131,7 @@ def test_a_second_run_does_nothing_and_leaves_every_byte(bench: Bench) -> None:
     assert stages(bench)["extract"] == "5 videos, 0 new, 5 unchanged"
     assert stages(bench)["train"] == "4 videos, unchanged"
     assert stages(bench)["localize"] == "5 videos, 0 new, 5 unchanged"
-    assert stages(bench)["export"].endswith("unchanged")
+    assert stages(bench)["export"].endswith("eaf (unchanged)")
     assert stages(bench)["report"] == "unchanged"
 
 
@@ -143,7 +143,7 @@ def test_a_new_video_without_a_tag_is_one_videos_work(bench: Bench, films: Path)
     assert (result.extracted, result.trained, result.localized) == (1, False, 1)
     assert bench.decoded == ["f.mp4"]
     assert [line for line in bench.said if line.startswith("expected")] == [
-        "expected on this machine: little time; disk 1 MiB"
+        "expected on this machine: extract not measured (--preview does it); disk 1 MiB"
     ]
     assert stages(bench)["extract"].startswith("6 videos, 1 new, 5 unchanged")
     assert stages(bench)["localize"].startswith("6 videos, 1 new, 5 unchanged")

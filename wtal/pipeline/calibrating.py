@@ -65,7 +65,7 @@ def _calibrate(
     telling: Telling,
 ) -> tuple[str, bool]:
     """The outcome, and whether there is a scale."""
-    with telling.bar("calibrating") as progress:
+    with telling.bar("calibrating", "training") as progress:
         try:
             scale = calibrate(
                 *(places.model, extracted.store, tagging.labels),
