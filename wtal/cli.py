@@ -162,7 +162,7 @@ def run(
         telling = Telling(
             say=lambda text: print(text, flush=True) if not quiet else None,
             warn=_once(quiet),
-            bar=lambda title: _counter(title, quiet),
+            bar=lambda title, unit="video": _counter(title, quiet, unit),
             steps=lambda: _steps(quiet),
             quiet=quiet,
         )
@@ -360,7 +360,7 @@ def calibrate(
             words,
             device=_device(device, quiet),
             quiet=quiet,
-            bar=lambda title: _counter(title, quiet),
+            bar=lambda title, unit: _counter(title, quiet, unit),
             show=lambda line: _say(line, quiet),
             warn=_once(quiet),
         )
@@ -1225,7 +1225,7 @@ def demo(
         telling = Telling(
             say=lambda text: print(text, flush=True) if not quiet else None,
             warn=_once(quiet),
-            bar=lambda title: _counter(title, quiet),
+            bar=lambda title, unit="video": _counter(title, quiet, unit),
             steps=lambda: _steps(quiet),
             quiet=quiet,
         )
@@ -1373,6 +1373,8 @@ def _counter(title: str, quiet: bool, unit: str = "video") -> Iterator[Callable[
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if not done:  # the total shows before the first is done
+                bar.refresh()
 
         yield progress
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from wtal.inputs import Labels
 
@@ -34,11 +34,16 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
             f"and cannot be learned: {some(elsewhere)}."
         )
     if untagged:
-        found.append(
-            f"{_count(untagged, 'training video has', 'training videos have')} no tag "
-            f"(background alone): {some(untagged)}."
-        )
+        found.append(f"{without_action(untagged)}.")
     return found
+
+
+def without_action(names: Sequence[str]) -> str:
+    """What is said of training videos with no tag, of which there is at least one."""
+    return (
+        f"{_count(names, 'training video shows', 'training videos show')} none of the actions, as "
+        f"the tags say: {some(names)}"
+    )
 
 
 def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -93,5 +98,5 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:EXAMPLES]) + more
 
 
-def _count(things: set[str] | list[str], one: str, many: str) -> str:
+def _count(things: Collection[str], one: str, many: str) -> str:
     return f"{len(things)} {one if len(things) == 1 else many}"

@@ -25,11 +25,13 @@ except ImportError:  # Windows has none; see `lock`
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "SEPARATORS",
     "FeatureArray",
     "FeatureError",
     "Finding",
     "atomic_write",
     "check_name",
+    "csv_rows",
     "lock",
     "make_folder",
     "no_follow",
@@ -56,6 +58,7 @@ _WINDOWS_CHARACTERS = frozenset('<>:"|?*')
 _WINDOWS_NAMES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])", re.IGNORECASE)
 # An annotation file with 1e6 segments is about 100 MB.
 _MAX_TEXT_BYTES = 1 << 30
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}  # between the cells of a CSV file
 
 
 # Names -------------------------------------------------------------------------------------------
@@ -389,13 +392,30 @@ def read_rows(
         max_bytes: Larger files are refused before they are read.
 
     Yields:
-        The number of the row's last line, from 1, and its cells without outer spaces. Empty
-        lines are left out.
+        As `csv_rows`.
 
     Raises:
         FeatureError: If the file cannot be read or its quotes do not match, with the line.
     """
-    reader = csv.reader(io.StringIO(read_text(path, max_bytes=max_bytes), newline=""), strict=True)
+    yield from csv_rows(read_text(path, max_bytes=max_bytes), path)
+
+
+def csv_rows(text: str, path: str | Path, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Rows of the text of a CSV file.
+
+    Args:
+        text: As `read_text` gives it.
+        path: The file, for messages.
+        separator: One of `SEPARATORS`.
+
+    Yields:
+        The number of the row's last line, from 1, and its cells without outer spaces. Empty
+        lines are left out.
+
+    Raises:
+        FeatureError: If its quotes do not match, with the line.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
@@ -404,7 +424,7 @@ def read_rows(
     except csv.Error as error:
         raise FeatureError(
             f"{path} line {reader.line_num} is no CSV: {error}.",
-            'Put cells that hold commas or quotes into "...".',
+            f'Put cells that hold {SEPARATORS[separator]} or quotes into "...".',
             code="csv",
         ) from error
 

@@ -12,7 +12,7 @@ from itertools import compress
 from pathlib import Path
 
 from wtal_features.errors import FeatureError
-from wtal_features.files import atomic_write, check_name, read_rows
+from wtal_features.files import SEPARATORS, atomic_write, check_name, csv_rows, read_text
 
 _COLUMNS = ("video", "label", "labels", "subset", "confidence")
 # A spreadsheet runs a cell that starts with one of these as a formula. Quotes before them are
@@ -73,10 +73,11 @@ def read_tags(path: str | Path) -> Tags:
     labels of a cell; a column `subset` may follow. An empty label says that nothing happens in
     the video. Names are brought to Unicode form NFC. Beside `label` there may be a column
     `confidence`, 0 to 1, as `wtal retrieve --suggest` writes it; an empty one says that a person
-    gave the tag.
+    gave the tag. Semicolons or tabs may stand between the cells in place of commas, as the header
+    shows; a column without a name is left out if it is empty.
 
     Args:
-        path: A CSV file with commas, UTF-8 or UTF-16 with a byte order mark.
+        path: A CSV file, UTF-8 or UTF-16 with a byte order mark.
 
     Returns:
         The tags; pairs that came twice are merged and noted: the surer one stays.
@@ -86,22 +87,19 @@ def read_tags(path: str | Path) -> Tags:
             number of cells, a blank or forbidden video name, a label with control characters, a
             confidence outside 0 to 1, or a second subset for a video; with the number of the line.
     """
-    rows = read_rows(path)
+    text = read_text(path)
+    separator = _separator(text)
+    rows = csv_rows(text, path, separator)
     line, header = next(rows, (1, []))
-    columns = _check_header([name.lower() for name in header], f"{path} line {line}")
+    if header == ["sep=", ""]:  # a line for Excel, which `_separator` has heeded
+        line, header = next(rows, (line, []))
+    columns = _check_header(header, separator, f"{path} line {line}")
     labels: dict[str, dict[str, float]] = {}  # infinity: given by a person
     subsets: dict[str, str] = {}
     repeated = 0
     for line, row in rows:
         where = f"{path} line {line}"
-        if len(row) != len(columns):
-            raise FeatureError(
-                f"{where} has {len(row)} cells; expected {len(columns)}: {','.join(columns)}.",
-                "Give each label of a video a line of its own, and put cells that hold commas into "
-                '"...".',
-                code="tags",
-            )
-        cells = {c: _plain(cell, where) for c, cell in zip(columns, row, strict=True)}
+        cells = _cells(columns, row, separator, where)
         video = _checked_video(cells["video"], where)
         _set_subset(subsets, video, cells.get("subset", ""), where)
         own, sure = labels.setdefault(video, {}), _confidence(cells.get("confidence", ""), where)
@@ -121,16 +119,31 @@ def _merged(path: str | Path, repeated: int) -> tuple[str, ...]:
     return (f"{path}: {repeated} repeated {what} merged.",) if repeated else ()
 
 
-def _check_header(columns: list[str], where: str) -> list[str]:
-    """The columns, if they are `video`, one of `label` and `labels`, and perhaps others known."""
+def _separator(text: str) -> str:
+    """What stands between the cells: where the comma is the decimal sign, Excel writes semicolons.
+
+    It is what makes the most known columns of the header; a comma where none makes any.
+    """
+    head = re.split("[\r\n]", text.lstrip(" \r\n,;\t"), maxsplit=1)[0]
+    if said := re.match("sep=([,;\t])", head):
+        return said[1]
+
+    def known(separator: str) -> int:
+        names = (cell.strip().strip('"').strip().lower() for cell in head.split(separator))
+        return sum(name in _COLUMNS for name in names)
+
+    return max(SEPARATORS, key=known)
+
+
+def _check_header(header: list[str], separator: str, where: str) -> list[str]:
+    """The columns, if they are `video`, one of `label` and `labels`, and perhaps others known.
+
+    An empty name among them is that of a column that must be empty.
+    """
+    columns = [name.lower() for name in header]
+    named = [name for name in columns if name]
+    written = separator.join(header)[:80]
     expected = "expected the header video,label or video,labels, with or without subset"
-    if len(columns) == 1 and re.search("[;\t]", columns[0]):
-        raise FeatureError(
-            f"{where} is separated by {'tabs' if chr(9) in columns[0] else 'semicolons'}; "
-            f"{expected}.",
-            "Save the file as CSV with commas.",
-            code="tags",
-        )
     if "video" not in columns:
         slip = difflib.get_close_matches("video", columns, 1)
         # Without a header, the first line may well begin with a video called video_1.
@@ -141,11 +154,12 @@ def _check_header(columns: list[str], where: str) -> list[str]:
                 code="tags",
             )
         raise FeatureError(
-            f"{where} is no header: {','.join(columns)[:80]!r}; {expected}.",
-            "Put a line such as video,label first.",
+            f"{where} is no header: {written!r}; {expected}.",
+            "Put a line such as video,label first; if this one is meant as such, rename the "
+            "columns to video,label.",
             code="tags",
         )
-    unknown = [name for name in columns if name not in _COLUMNS]
+    unknown = [name for name in named if name not in _COLUMNS]
     if unknown:
         nearest = difflib.get_close_matches(unknown[0], _COLUMNS, 1)
         raise FeatureError(
@@ -153,8 +167,8 @@ def _check_header(columns: list[str], where: str) -> list[str]:
             f"Did you mean {nearest[0]!r}?" if nearest else "Remove the column.",
             code="tags",
         )
-    if len(set(columns)) < len(columns) or ("label" in columns) == ("labels" in columns):
-        raise FeatureError(f"{where} is {','.join(columns)!r}; {expected}.", code="tags")
+    if len(set(named)) < len(named) or ("label" in columns) == ("labels" in columns):
+        raise FeatureError(f"{where} is {written!r}; {expected}.", code="tags")
     if "labels" in columns and "confidence" in columns:
         raise FeatureError(
             f"{where} has the columns labels and confidence; a confidence is that of one label.",
@@ -162,6 +176,28 @@ def _check_header(columns: list[str], where: str) -> list[str]:
             code="tags",
         )
     return columns
+
+
+def _cells(columns: list[str], row: list[str], separator: str, where: str) -> dict[str, str]:
+    """The cells of a row under their columns; what nobody named or sees in Excel is empty."""
+    stray = [cell for name, cell in zip(columns, row, strict=False) if cell and not name]
+    if stray:
+        raise FeatureError(
+            f"{where} has {stray[0][:80]!r} in a column without a name.",
+            "Name the column in the first line, or empty it.",
+            code="tags",
+        )
+    named = [name for name in columns if name]
+    if len(row) <= columns.index(named[-1]) or any(row[len(columns) :]):
+        raise FeatureError(
+            f"{where} has {len(row)} cell{'s' * (len(row) != 1)}; "
+            f"expected {len(named)}: {separator.join(named)}.",
+            "Give each label of a video a line of its own, and put cells that hold "
+            f'{SEPARATORS[separator]} into "...".',
+            code="tags",
+        )
+    found = zip(columns, row, strict=False)
+    return {name: _plain(cell, where) for name, cell in found if name}
 
 
 def _plain(cell: str, where: str) -> str:
@@ -208,7 +244,7 @@ def _confidence(cell: str, where: str) -> float:
     if not cell.strip():
         return math.inf
     try:
-        value = float(cell)
+        value = float(cell.replace(",", "."))  # .75 is "0,75" where semicolons separate
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:  # NaN, too

@@ -51,7 +51,10 @@ def test_two_files_of_one_id_are_named_and_neither_is_taken(tmp_path: Path) -> N
     assert [v.video for v in listing.videos] == ["b"]
     (fault,) = listing.faults
     assert (fault.code, fault.where) == ("twice", "a")
-    assert "3 files would share this id: 'a.mp4', 'x/a.mp4', 'y/a.mkv'" in fault.message
+    assert (
+        "3 files have this name, and none of them is used: 'a.mp4', 'x/a.mp4', 'y/a.mkv'"
+        in fault.message
+    )
 
 
 def test_hidden_files_and_folders_are_left_out_without_a_word(tmp_path: Path) -> None:

@@ -32,6 +32,32 @@ def test_one_row_per_video_with_semicolons(tmp_path: Path) -> None:
     assert tags.labels == {"a": ("Jump", "Run"), "b": ()}
 
 
+@pytest.mark.parametrize("first", ["", "sep=;\r\n", "\r\n"])
+def test_a_file_of_a_european_spreadsheet_has_semicolons(tmp_path: Path, first: str) -> None:
+    rows = 'Video;Label;Confidence\r\na;Run, fast;\r\nb;"Jump;x";0,75\r\nc;;\r\n'
+    tags = read(tmp_path, f"\ufeff{first}{rows}")
+    assert tags.labels == {"a": ("Run, fast",), "b": ("Jump;x",), "c": ()}
+    assert tags.confidences == {("b", "Jump;x"): 0.75}
+
+
+def test_a_cell_of_labels_holds_several_between_semicolons_if_it_is_quoted(tmp_path: Path) -> None:
+    assert read(tmp_path, 'video;labels\na;"Run;Jump"\n').labels == {"a": ("Jump", "Run")}
+    assert read(tmp_path, '"video";"labels"\na;Run\n').labels == {"a": ("Run",)}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_file_with_tabs_is_read(tmp_path: Path, end: str) -> None:
+    tags = read(tmp_path, f"video\tlabels\tsubset{end}a\tRun;Jump\ttrain{end}")
+    assert tags.labels == {"a": ("Jump", "Run")}
+    assert tags.subsets == {"a": "train"}
+
+
+def test_an_empty_column_that_nobody_sees_is_left_out(tmp_path: Path) -> None:
+    # Excel leaves separators at the end of a row out where it likes.
+    tags = read(tmp_path, ",Video,Label,,\n,a,Run,,\n,b,Jump\n,c,Run,,,\n")
+    assert tags.labels == {"a": ("Run",), "b": ("Jump",), "c": ("Run",)}
+
+
 def test_an_empty_label_is_a_background_video(tmp_path: Path) -> None:
     assert read(tmp_path, "video,label\na,\n").labels == {"a": ()}
 
@@ -85,16 +111,21 @@ def test_suggestions_survive_a_round_trip(tmp_path: Path) -> None:
         ("", "line 1 is no header"),
         ("vidoe,lable\na,Run\n", "line 1 has no column 'video', but 'vidoe'; expected the header"),
         ("videos,label\na,Run\n", "line 1 has no column 'video', but 'videos'; expected the head"),
-        ("a,Run\nb,Run\n", "line 1 is no header: 'a,run'"),
-        ("video_1,Run\n", "line 1 is no header: 'video_1,run'"),
-        ("video;label\na;Run\n", "line 1 is separated by semicolons"),
-        ("video\tlabel\na\tRun\n", "line 1 is separated by tabs"),
+        ("a,Run\nb,Run\n", "line 1 is no header: 'a,Run'"),
+        ("video_1,Run\n", "line 1 is no header: 'video_1,Run'"),
+        ("Datei,Verhalten\n", "header: 'Datei,Verhalten'.* rename the columns to video,label"),
+        ("Datei;Verhalten\n", "header: 'Datei;Verhalten'.* rename the columns to video,label"),
+        ("video;lable\n", "unknown column 'lable'.*Did you mean 'label'"),
+        ("sep=;\nvideo;label\n\na;Run;Jump\n", "line 4 has 3 cells; .*2: video;label.*semicolons"),
+        ("video;label\na,Run\n", "line 2 has 1 cell; expected 2"),
+        ("video,label\na;Run\n", "line 2 has 1 cell; expected 2"),
+        ("video,label,\na,Run,\nb,Run,x\n", "line 3 has 'x' in a column without a name"),
         ("video,label,split\n", "unknown column 'split'"),
         ("video,lable\n", "unknown column 'lable'.*Did you mean 'label'"),
         ("video,label,labels\n", "line 1 is"),
         ("video,label,label\n", "line 1 is"),
         ("video,subset\n", "line 1 is"),
-        ("video,label\na\n", "line 2 has 1 cells; expected 2"),
+        ("video,label\na\n", "line 2 has 1 cell; expected 2"),
         ("video,label\na,Run,Jump\n", "line 2 has 3 cells; expected 2.*label of a video a line of"),
         ("video,label\n\n,Run\n", "line 3 names no video"),
         ("video,label\n../a,Run\n", "line 2: The video name '../a' contains a path separator"),

@@ -121,25 +121,36 @@ def test_each_fold_learns_from_the_others_alone_and_all_are_judged_once(
     plan = CrossFit.plan(run, store, labels, 3)
     training = [name for name, subset in labels.subsets.items() if subset == "training"]
     assert sorted(name for fold in plan.folds for name in fold) == sorted(training)
-    network = plan.learn(0, store, "cpu", True, lambda text: None)
+    network = plan.learn(0, store, "cpu", True)
     about = json.loads((network / "environment.json").read_text())
     assert about["inputs"]["videos"] == 18 - len(plan.folds[0])
     before = (network / "model.safetensors").stat().st_mtime_ns
-    assert CrossFit.plan(run, store, labels, 3).learn(0, store, "cpu", True, print) == network
+    assert CrossFit.plan(run, store, labels, 3).learn(0, store, "cpu", True) == network
     assert (network / "model.safetensors").stat().st_mtime_ns == before  # done once is done
 
 
-def test_a_class_that_a_fold_lacks_is_no_warning(data: Path, run: Path) -> None:
+def test_the_trainings_of_the_folds_are_counted_not_the_videos_of_each(
+    data: Path, run: Path
+) -> None:
     store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
-    alone = min(video for video, subset in labels.subsets.items() if subset == "training")
-    labels = replace(labels, tags={**labels.tags, alone: (*labels.tags[alone], "Once")})
+    told: list[tuple[int, int]] = []
+    calibrate(run, store, labels, folds=2, progress=lambda *at: told.append(at))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_what_a_fold_lacks_is_no_warning(data: Path, run: Path) -> None:
+    store, labels = open_store(data / "store"), read_labels(data / "tags.csv")
+    alone, other, *_ = sorted(v for v, subset in labels.subsets.items() if subset == "training")
+    tags = {**labels.tags, alone: (*labels.tags[alone], "Once"), other: ()}
+    labels = replace(labels, tags=tags)
     plan = CrossFit.plan(run, store, labels, 2)
     (k,) = [k for k, fold in enumerate(plan.folds) if alone in fold]
-    said: list[str] = []
-    network = plan.learn(k, store, "cpu", True, said.append)
-    assert said == []
+    network = plan.learn(k, store, "cpu", True)
     about = json.loads((network / "environment.json").read_text())
     assert "Once" not in about["inputs"]["classes"]
+    said: list[str] = []
+    calibrate(run, store, labels, folds=2, notify=said.append)
+    assert not [text for text in said if "Once" in text or other in text]
 
 
 def test_a_result_carries_the_calibration_of_its_own_model_alone(data: Path, run: Path) -> None:

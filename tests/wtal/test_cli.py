@@ -260,7 +260,7 @@ def test_what_the_labels_leave_out_is_said_once(data: Data, tmp_path: Path) -> N
     for words in (
         "1 class has no training video that can be read and cannot be learned: Dive.",
         "1 class occurs in other subsets only and cannot be learned: Swim.",
-        "1 training video has no tag (background alone): video_001.",
+        "1 training video shows none of the actions, as the tags say: video_001.",
         "1 repeated pair of video and label was merged",
         "'Throw' and 'throw' are different classes, to the letter",
         "device: cpu (no GPU found)",

@@ -128,7 +128,8 @@ def test_the_truth_of_corrections_is_what_happens_in_complete_videos() -> None:
 def test_the_table_gives_one_training_a_warning_and_several_a_spread() -> None:
     one = Gain(7, "2 videos", {"mAP .5": 0.2}, {"mAP .5": 0.25})
     text = "\n".join(gain_lines([one]))
-    assert "what 7 corrections gain" in text
+    assert "what 7 corrections gain, " in text
+    assert "what 1 correction gains, " in gain_lines([replace(one, corrections=1)])[0]
     assert "+5.0" in text
     assert "may be chance" in text
     two = Gain(7, "2 videos", {"mAP .5": 0.2, IN_ORDER: 0.5}, {"mAP .5": 0.27, IN_ORDER: 0.5})

@@ -134,7 +134,7 @@ def test_a_new_class_comes_with_an_added_segment(data: Data, tmp_path: Path) -> 
     said: list[str] = []
     result = run(data, tmp_path / "r", corrections, said=said)
     assert result.classes == ("Clap", *CLASSES)
-    assert any("'video_001' has its corrections' class Clap" in text for text in said)
+    assert any(text == "video_001: the corrections add Clap to its tags." for text in said)
 
 
 # What they leave alone ----------------------------------------------------------------------------
@@ -206,10 +206,7 @@ def test_what_happens_is_a_tag_and_what_a_complete_video_lacks_is_none() -> None
     assert merged.tags == {"v": ("a", "b", "c"), "w": ("b",)}
     merged, kept = merge(labels, Corrections({"v": VideoCorrections(True, said)}), ["v", "w"])
     assert merged.tags == {"v": ("b",), "w": ("b",)}
-    assert merged.notes == (
-        "Video 'v' has its corrections' class b and has no a, c; its tags said otherwise and "
-        "give way.",
-    )
+    assert merged.notes == ("v: the corrections add b to its tags and take a, c from them.",)
     assert kept is not None
     assert kept.count == 2
 

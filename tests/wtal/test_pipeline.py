@@ -131,7 +131,7 @@ def test_a_second_run_does_nothing_and_leaves_every_byte(bench: Bench) -> None:
     assert stages(bench)["extract"] == "5 videos, 0 new, 5 unchanged"
     assert stages(bench)["train"] == "4 videos, unchanged"
     assert stages(bench)["localize"] == "5 videos, 0 new, 5 unchanged"
-    assert stages(bench)["export"].endswith("unchanged")
+    assert stages(bench)["export"].endswith("eaf (unchanged)")
     assert stages(bench)["report"] == "unchanged"
 
 
@@ -143,7 +143,7 @@ def test_a_new_video_without_a_tag_is_one_videos_work(bench: Bench, films: Path)
     assert (result.extracted, result.trained, result.localized) == (1, False, 1)
     assert bench.decoded == ["f.mp4"]
     assert [line for line in bench.said if line.startswith("expected")] == [
-        "expected on this machine: little time; disk 1 MiB"
+        "expected on this machine: extract not measured (--preview does it); disk 1 MiB"
     ]
     assert stages(bench)["extract"].startswith("6 videos, 1 new, 5 unchanged")
     assert stages(bench)["localize"].startswith("6 videos, 1 new, 5 unchanged")
@@ -235,6 +235,17 @@ def test_a_scale_of_too_few_videos_is_left_out_and_said(bench: Bench) -> None:
     assert result.found.threshold is None
 
 
+def test_videos_in_which_nothing_happens_are_said_once_and_are_no_warning(
+    bench: Bench, films: Path
+) -> None:
+    shutil.copy2(films / "f.mp4", bench.videos)
+    write_tags(bench.tags, {**TAGS, "e": "", "f": ""})
+    bench.run(overrides=(*FAST, "calibrate.folds=3"))
+    said = [text for text in bench.said if "none of the actions" in text]
+    assert said == ["2 training videos show none of the actions, as the tags say: e, f"]
+    assert not any("none of the actions" in text for text in bench.warned)
+
+
 def test_an_export_that_was_asked_for_once_is_kept_up_to_date(bench: Bench, films: Path) -> None:
     assert bench.run(exports=("edl",)).formats == ("csv", "webvtt", "eaf", "edl")
     shutil.copy2(films / "f.mp4", bench.videos)
@@ -250,8 +261,16 @@ def test_corrections_are_learned_from_also_in_videos_without_a_tag(bench: Bench)
     result = bench.run(corrections=file)
     assert (result.extracted, result.trained) == (0, True)
     assert stages(bench)["train"].startswith("5 videos, ")
+    assert f"{file}: corrections of 1 video" in bench.said
+    assert stages(bench)["export"] == "csv, webvtt, eaf (written)"
     assert "e,left" in (bench.out / "tags.csv").read_text()
     assert not bench.run(corrections=file).new
+    assert not any("--corrections" in text for text in bench.warned)
+    # Left out, they are learned from no more: that is said before the work, once.
+    assert bench.run().trained
+    assert f"learned from {file}; this one does not: add --corrections" in bench.warned[-1]
+    bench.run()
+    assert not any("--corrections" in text for text in bench.warned)
 
 
 def test_annotations_score_the_result_and_without_tags_their_labels_serve(bench: Bench) -> None:
@@ -419,9 +438,13 @@ def test_equal_names_in_two_folders_are_both_named_and_left_out(bench: Bench, fi
     make_folder(bench.videos / "y")
     for folder in ("x", "y"):
         shutil.copy2(films / "f.mp4", bench.videos / folder)
+    write_tags(bench.tags, {**TAGS, "f.mp4": "left"})
     result = bench.run()
     assert list(result.skipped) == ["f"]
-    assert "2 files would share this id" in result.skipped["f"]
+    assert "2 files have this name" in result.skipped["f"]
+    # Before anything is extracted, not after it.
+    assert bench.warned[0].startswith("f: 2 files have this name, and none of them is used: 'x/f.")
+    assert not any("no video" in text for text in bench.warned)
 
 
 def test_folders_that_are_called_like_subsets_say_what_is_learned_from(new: Bench) -> None:
@@ -456,6 +479,18 @@ def test_a_preview_says_what_it_will_take_and_writes_nothing(new: Bench) -> None
     assert run(new.words(), telling=Telling(say=said.append), preview=True) is None
     assert any(line.startswith("expected on this machine: extract ") for line in said)
     assert not new.out.exists()
+
+
+def test_a_preview_names_a_video_that_is_cut_short_and_what_to_do(new: Bench) -> None:
+    for name in "bcde":  # a preview looks at a few
+        (new.videos / f"{name}.mp4").unlink()
+    film(new.videos / "f.avi", 5)
+    content = (new.videos / "f.avi").read_bytes()
+    (new.videos / "f.avi").write_bytes(content[: len(content) * 2 // 3])
+    warned: list[str] = []
+    run(new.words(), telling=Telling(warn=warned.append), preview=True)
+    (said,) = (text for text in warned if "extract.partial=true" in text)
+    assert said.startswith("f: ")
 
 
 def test_a_folder_that_holds_something_else_is_refused(new: Bench) -> None:

@@ -98,6 +98,16 @@ def test_a_name_that_misses_a_video_by_its_capitals_is_told_which_it_may_mean() 
     assert found.warnings()[0].endswith("fit no video: B.c, z. To the letter: B.c may mean b.c.")
 
 
+def test_a_name_with_an_ending_is_told_which_video_it_may_mean_tagged_or_not() -> None:
+    found = put_on(labels({"A.mp4": ("x",), "B.c.mov": ("x",), "a": ("x",)}), VIDEOS, "auto")
+    assert found.warnings()[0].endswith("To the letter: A.mp4 may mean a, B.c.mov may mean b.c.")
+
+
+def test_a_name_that_two_files_have_is_not_said_to_fit_no_video() -> None:
+    given = labels({"a": ("x",), "f.mp4": ("x",), "f": ("x",), "z.mp4": ("x",)})
+    assert put_on(given, VIDEOS, "auto", ["f"]).unknown == ("z.mp4",)
+
+
 def test_an_empty_label_is_a_video_to_learn_from_and_no_class() -> None:
     found = put_on(labels({"a": ("x",), "d": ()}), VIDEOS, "auto")
     assert found.training == ("a", "d")

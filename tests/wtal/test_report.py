@@ -403,7 +403,7 @@ def test_a_video_that_cannot_be_read_costs_itself_alone(film: Path, tmp_path: Pa
     found = Page(tmp_path / "d-report.html")
     assert {v for v in names if found.of(v)["media"]} == {"good"}
     assert found.of("broken")["note"].startswith("broken.mp4 ")
-    assert "share this id" in found.of("twice")["note"]
+    assert "2 files have this name" in found.of("twice")["note"]
     assert len(found.index["detections"]["score"]) == 5
     told("report", results, "--videos", videos, "--keep-going")
     assert str(tmp_path) not in found.text

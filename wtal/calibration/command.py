@@ -20,7 +20,7 @@ from wtal.localize import Localizer
 from wtal_features import FeatureError, FeatureStore, open_store
 
 Progress = Callable[[int, int], None]
-Bar = Callable[[str], AbstractContextManager[Progress]]
+Bar = Callable[[str, str], AbstractContextManager[Progress]]  # of a title and a unit
 Say = Callable[[str], None]
 
 
@@ -94,12 +94,13 @@ def run(
         store = open_store(
             words.features, streams=localizer.data.streams, fps=words.fps, stride=words.stride
         )
-        with bar("judging") as progress:
+        videos = _videos(words, localizer, labels)
+        with bar("judging", "training" if videos is None else "video") as progress:
             calibration = calibrate(
                 folder,
                 store,
                 labels,
-                videos=_videos(words, localizer, labels),
+                videos=videos,
                 folds=words.folds,
                 overrides=words.overrides,
                 device=device,
@@ -111,7 +112,7 @@ def run(
             show(line)
         show(f"{folder / CALIBRATION_FILE}: `wtal localize` puts it into its results.")
         if words.check is not None:
-            with bar("comparing") as progress:
+            with bar("comparing", "video") as progress:
                 for line in _compared(words, calibration, localizer, store, progress):
                     show(line)
 

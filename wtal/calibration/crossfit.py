@@ -9,7 +9,7 @@ Shapes: V videos, C classes, K folds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,9 +84,10 @@ class CrossFit:
         store: FeatureStore,
         device: torch.device | str,
         quiet: bool,
-        notify: Callable[[str], None],
     ) -> Path:
         """Train the network of one fold, or go on with it; its run folder.
+
+        What a training says of its tags was said of those of the whole.
 
         Raises:
             KeyboardInterrupt: it was stopped, with a checkpoint.
@@ -104,7 +105,6 @@ class CrossFit:
             resume=out.exists(),
             device=device,
             quiet=quiet,
-            notify=notify,
             corrections=corrections,
         )
         if result.interrupted:

@@ -36,6 +36,10 @@ class Collected(NamedTuple):
     model: str
 
 
+def _unseen(done: int, total: int) -> None:
+    """Progress that nobody sees."""
+
+
 def calibrate(
     run: Path,
     store: FeatureStore,
@@ -47,7 +51,7 @@ def calibrate(
     device: torch.device | str = "cpu",
     quiet: bool = True,
     notify: Say = lambda text: None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = _unseen,
 ) -> Calibration:
     """Write calibration.json into a run folder.
 
@@ -65,7 +69,7 @@ def calibrate(
         device: where to compute.
         quiet: no progress bars of the trainings.
         notify: told what was left out, and what makes the confidences doubtful.
-        progress: told (done, total) videos that were judged.
+        progress: told (done, total) trainings of folds, or videos where there are none.
 
     Raises:
         WtalError, FeatureError: bad input, or nothing to learn from.
@@ -108,7 +112,9 @@ def collect(
     own = Localizer.load(run, device, overrides)  # first: its faults cost no training
     model = identity_of(run, own)
 
-    def judge(by: Path, tags: Labels, names: Sequence[str], k: int) -> Evidence:
+    def judge(
+        by: Path, tags: Labels, names: Sequence[str], k: int, progress: Progress = _unseen
+    ) -> Evidence:
         localizer = own if by == run else Localizer.load(by, device, overrides)
         part, faults = judged(localizer, store, tags, names, k, progress)
         for name, fault in faults.items():
@@ -118,13 +124,17 @@ def collect(
     if videos is not None:
         check_tags(own.classes, labels, videos)
         known = [video for video in videos if video in store]
-        return Collected(judge(run, labels, known, 0), "videos it did not learn from", model)
+        return Collected(
+            judge(run, labels, known, 0, progress), "videos it did not learn from", model
+        )
     plan = CrossFit.plan(run, store, labels, folds)
     check_tags(own.classes, plan.labels, [name for fold in plan.folds for name in fold])
     parts = []
+    progress(0, len(plan.folds))
     for k, names in enumerate(plan.folds):
-        network = plan.learn(k, store, device, quiet, notify)
+        network = plan.learn(k, store, device, quiet)
         parts.append(judge(network, plan.labels, names, k))
+        progress(k + 1, len(plan.folds))
     return Collected(Evidence.joined(parts), f"{folds} folds of the training videos", model)
 
 

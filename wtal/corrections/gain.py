@@ -193,7 +193,9 @@ def gain_lines(gains: Sequence[Gain]) -> list[str]:
         "with corrections": lambda gain, name: gain.given[name],
         "difference": lambda gain, name: gain.given[name] - gain.without[name],
     }
-    lines = [f"what {first.corrections} corrections gain, in percent; scored: {first.about}"]
+    one = first.corrections == 1
+    what = "1 correction gains" if one else f"{first.corrections} corrections gain"
+    lines = [f"what {what}, in percent; scored: {first.about}"]
     lines.append("  " + " " * 20 + "".join(f"{name:>20}" for name in names))
     for label, value in rows.items():
         sign = "+" if label == "difference" else ""

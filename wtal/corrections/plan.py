@@ -64,7 +64,8 @@ def plan_gain(
         with_segments = {annotations.videos[v] for v in set(annotations.video.tolist())}
         others = tuple(sorted(with_segments.intersection(stored) - set(names)))
         if others:
-            about = f"{len(others)} annotated videos outside of the training subset"
+            many = "1 annotated video" if len(others) == 1 else f"{len(others)} annotated videos"
+            about = f"{many} outside of the training subset"
             return Plan(others, annotations, None, about)
     kept = corrections.only(frozenset(names))
     complete = sorted(n for n, video in kept.videos.items() if video.complete and n in stored)
@@ -77,8 +78,9 @@ def plan_gain(
     order = numpy_generator(config.train.seed, "withheld").permutation(complete).tolist()
     videos = tuple(sorted(order[: max(1, min(len(kept.videos) // WITHHELD, len(complete) - 1))]))
     withheld = kept.only(frozenset(videos))
+    verdicts = "1 verdict" if withheld.count == 1 else f"{withheld.count} verdicts"
     about = (
-        f"{len(videos)} of the {len(kept.videos)} corrected videos, with {withheld.count} "
-        "verdicts that the network which is scored never saw"
+        f"{len(videos)} of the {len(kept.videos)} corrected videos, with {verdicts} that the "
+        "network which is scored never saw"
     )
     return Plan(videos, None, withheld, about)

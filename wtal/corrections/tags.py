@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from wtal.corrections.file import Corrections
@@ -74,6 +74,7 @@ def check_labels(labels: Labels, corrections: Corrections) -> None:
 
 def _changed(name: str, more: set[str], fewer: set[str]) -> str:
     """What became of the tags of a video, in a sentence."""
-    parts: Mapping[str, set[str]] = {"has its corrections' class": more, "has no": fewer}
-    told = [f"{words} {', '.join(sorted(which))}" for words, which in parts.items() if which]
-    return f"Video '{name}' {' and '.join(told)}; its tags said otherwise and give way."
+    told = [f"add {', '.join(sorted(more))} to its tags"] if more else []
+    if fewer:
+        told.append(f"take {', '.join(sorted(fewer))} from {'them' if more else 'its tags'}")
+    return f"{name}: the corrections {' and '.join(told)}."

@@ -65,7 +65,7 @@ def _calibrate(
     telling: Telling,
 ) -> tuple[str, bool]:
     """The outcome, and whether there is a scale."""
-    with telling.bar("calibrating") as progress:
+    with telling.bar("calibrating", "training") as progress:
         try:
             scale = calibrate(
                 *(places.model, extracted.store, tagging.labels),
@@ -73,7 +73,7 @@ def _calibrate(
                 overrides=[f"localize.{text}" for text in words.of("localize")],
                 device=device,
                 quiet=telling.quiet,
-                notify=lambda text: telling.warn(f"calibration: {text}"),  # of smaller trainings
+                notify=lambda text: telling.warn(f"calibration: {text}"),
                 progress=progress,
             )
         except WtalError as error:  # too few videos, or nothing found: no scale, and no harm

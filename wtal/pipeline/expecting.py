@@ -28,7 +28,7 @@ class Expected:
     """Estimates of one run on this machine.
 
     Attributes:
-        extract_s: wall time; None: not measured.
+        extract_s: wall time; 0: nothing is new; None: not measured.
         train_s: wall time of the training, and of those that calibrate it; None: there is none.
         disk_bytes: of features and model.
         notes: videos that broke while a few were looked at.
@@ -41,7 +41,9 @@ class Expected:
 
     def line(self) -> str:
         """For a person."""
-        parts = [] if self.extract_s is None else [f"extract {duration(self.extract_s)}"]
+        parts = [f"extract {duration(self.extract_s)}"] if self.extract_s else []
+        if self.extract_s is None:
+            parts = ["extract not measured (--preview does it)"]
         parts += [] if self.train_s is None else [f"train and calibrate {duration(self.train_s)}"]
         disk = f"disk {max(1, round(self.disk_bytes / 2**20))} MiB"
         return f"expected on this machine: {', '.join(parts) or 'little time'}; {disk}"
@@ -82,7 +84,7 @@ def expecting(
     config = load_config(None, (*narrow(dim), *words.training))
     cost = training_cost(lengths or [1], dim, len(tagging.classes), config)
     new_s = sum(clip.seconds or 0.0 for clip in new)
-    extract_s: float | None = None
+    extract_s = None if new else 0.0
     notes: tuple[str, ...] = ()
     if new and (measure or new_s >= WORTH_MEASURING_S):
         found: Any = extract(
@@ -92,7 +94,8 @@ def expecting(
             say=lambda text: None,
         )
         extract_s = found.seconds * new_s / max(found.video_s, 1e-9)
-        notes = tuple(str(with_own_cure(finding)) for finding in found.skipped)
+        broken = map(with_own_cure, found.skipped)
+        notes = tuple(f"{each.where}: {each.message} {each.cure}".rstrip() for each in broken)
     disk = 2.0 * dim * sum(rows.values()) + cost.disk_bytes
     train_s = cost.seconds * (1 + words.own.calibrate.folds) if train else None
     return Expected(extract_s, train_s, disk, notes)

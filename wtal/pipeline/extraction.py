@@ -16,7 +16,7 @@ from wtal.pipeline.choices import Grid, settings_key
 from wtal.pipeline.footage import Clip, Footage
 from wtal.pipeline.ledger import Ledger, digest
 from wtal.pipeline.places import Places, cleared
-from wtal.pipeline.telling import Telling
+from wtal.pipeline.telling import Telling, counted
 from wtal_features import FeatureError, FeatureStore, Finding, open_store
 from wtal_features.files import read_json, write_json
 
@@ -184,6 +184,6 @@ def _refuse_none(videos: list[str], reasons: Mapping[str, str]) -> None:
     if not videos:
         first, why = next(iter(reasons.items()))
         raise WtalError(
-            f"None of {len(reasons)} videos can be used. The first, {first}: {why} "
+            f"None of {counted(len(reasons), 'video')} can be used. The first, {first}: {why} "
             "skipped.json has the others."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal.errors import WtalError
+from wtal.notices import EXAMPLES
 from wtal.pipeline.ledger import digest
 from wtal.pipeline.telling import Progress, counted
 from wtal_features import FeatureError
@@ -79,6 +80,12 @@ class Footage:
         }
         if _remembered(memory) != known:
             write_json(memory, known)
+
+    def warnings(self) -> list[str]:
+        """Files that are left out before anything is decoded; of many the first."""
+        found = [f"{name}: {why}" for name, why in self.faults.items()]
+        more = len(found) - EXAMPLES
+        return found[:EXAMPLES] + ([f"{counted(more, 'more file')} like that."] if more > 0 else [])
 
     def lines(self) -> list[str]:
         """For a person."""

@@ -13,6 +13,7 @@ from wtal.api import train
 from wtal.checkpoint import MODEL_FILE
 from wtal.config import Config, load_config
 from wtal.errors import WtalError
+from wtal.notices import without_action
 from wtal.pipeline.choices import narrow
 from wtal.pipeline.extraction import Extracted
 from wtal.pipeline.ledger import Ledger, digest, file_digest
@@ -49,8 +50,10 @@ def learning(
     if not goes_on:
         # The old model goes before the ledger names the new one: no kill mixes the two.
         cleared(places.model)
-        ledger.begin(STAGE, key, asked=_asked(words, tagging))
+        corrections = None if words.corrections is None else str(words.corrections)
+        ledger.begin(STAGE, key, asked=_asked(words, tagging), corrections=corrections)
     started = time.perf_counter()
+    said = f"{without_action(tagging.without_action)}."  # no warning, in the first lines of the run
     result = train(
         None,
         features=places.features,
@@ -61,7 +64,7 @@ def learning(
         resume=goes_on,
         device=device,
         quiet=telling.quiet,
-        notify=telling.warn,
+        notify=lambda text: None if text == said else telling.warn(text),
     )[0]
     seconds = time.perf_counter() - started
     if result.interrupted:
@@ -79,7 +82,7 @@ def line(ledger: Ledger, trained: bool) -> str:
     """For a person."""
     record = ledger.record(STAGE)
     about = {} if record is None else record.about
-    state = f"{about.get('steps')} steps" if trained else "unchanged"
+    state = counted(int(about.get("steps", 0)), "step") if trained else "unchanged"
     return f"{counted(int(about.get('videos', 0)), 'video')}, {state}"
 
 
@@ -95,6 +98,18 @@ def awaited(words: Words, tagging: Tagging, gone: Collection[str], ledger: Ledge
     record = ledger.record(STAGE)
     asked = _asked(words, tagging, gone)
     return record is None or not record.finished or record.about.get("asked") != asked
+
+
+def forgotten(words: Words, ledger: Ledger) -> list[str]:
+    """A sentence where the last training had corrections and this one has none."""
+    record = ledger.record(STAGE)
+    before = None if record is None else record.about.get("corrections")
+    if before is None or words.corrections is not None:
+        return []
+    return [
+        f"The last run learned from {before}; this one does not: add --corrections {before} to "
+        "keep what it says."
+    ]
 
 
 def _asked(words: Words, tagging: Tagging, gone: Collection[str] = ()) -> str:

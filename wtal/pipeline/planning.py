@@ -21,11 +21,11 @@ from wtal.pipeline.choices import (
 from wtal.pipeline.expecting import expecting
 from wtal.pipeline.extraction import awaiting, earlier_grid, left_out
 from wtal.pipeline.footage import Footage, look_over
-from wtal.pipeline.learning import awaited
+from wtal.pipeline.learning import awaited, forgotten
 from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.places import Places
 from wtal.pipeline.tagging import Tagging, corrected, put_on, without
-from wtal.pipeline.telling import Telling
+from wtal.pipeline.telling import Telling, counted
 from wtal.pipeline.words import Words
 from wtal_features import Finding
 
@@ -79,8 +79,10 @@ def planning(
     corrections = None if words.corrections is None else read_corrections(words.corrections)
     with telling.bar("looking") as progress:
         footage = look_over(words.videos, places.headers, progress)
+    for text in footage.warnings():  # before tags that fit no other video are refused
+        telling.warn(text)
     subsets = {video: clip.file.subset for video, clip in footage.videos.items()}
-    tagging = put_on(given, subsets, words.config.data.train_subset)
+    tagging = put_on(given, subsets, words.config.data.train_subset, footage.faults)
     if corrections is not None:
         tagging = corrected(tagging, corrections, subsets)
     learned = [clip for clip in footage.usable if clip.file.video in tagging.training]
@@ -91,6 +93,8 @@ def planning(
     findings = look_at_tags(words, footage, given, tagging)
     plan = Plan(footage, tagging, grid, encoders, tuple(findings))
     _say(words, plan, better, corrections, telling)
+    for text in forgotten(words, ledger):
+        telling.warn(text)
     if encoders:
         asked = plan.asked(words, encoders)
         how = settings_key(asked)
@@ -113,7 +117,8 @@ def _say(
     for line in (*plan.footage.lines(), *plan.tagging.lines(), *_choices(words, plan)):
         telling.say(line)
     if corrections is not None:
-        telling.say(f"{corrections.source}: corrections of {len(corrections.videos)} videos")
+        many = counted(len(corrections.videos), "video")
+        telling.say(f"{corrections.source}: corrections of {many}")
     for text in plan.tagging.warnings():
         telling.warn(text)
     if better:

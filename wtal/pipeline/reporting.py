@@ -10,7 +10,7 @@ from wtal import __version__
 from wtal.pipeline.footage import Footage
 from wtal.pipeline.ledger import Ledger, digest, file_digest
 from wtal.pipeline.places import Places
-from wtal.pipeline.telling import Telling
+from wtal.pipeline.telling import Telling, counted
 from wtal.pipeline.words import Words
 from wtal.report import Cost, make_report
 
@@ -73,8 +73,8 @@ def _costs(ledger: Ledger) -> list[Cost]:
     for stage, record in ledger.records().items():
         if stage in _TITLES and record.finished:
             new = record.about.get("new")
-            what = f"{record.about.get('steps')} steps" if "steps" in record.about else ""
-            costs.append(
-                Cost(_TITLES[stage], record.seconds, what if new is None else f"{new} videos")
-            )
+            steps = record.about.get("steps")
+            what = "" if steps is None else counted(steps, "step")
+            what = what if new is None else counted(new, "video")
+            costs.append(Cost(_TITLES[stage], record.seconds, what))
     return costs

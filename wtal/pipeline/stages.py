@@ -115,7 +115,7 @@ def _stages(
     telling.say(_counts_line("localize", len(extracted.videos), asked, ledger))
 
     out = exporting.exporting(words, plan.footage, tagging, places, ledger, telling)
-    telling.say(f"export: {', '.join(out.formats)}, {_state(out.new)}")
+    telling.say(f"export: {', '.join(out.formats)} ({_state(out.new)})")
     if out.found.threshold is not None and not out.found.sure:
         telling.warn(_NONE_SURE)
     figure, written = reporting.reporting(words, plan.footage, *how)

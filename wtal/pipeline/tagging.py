@@ -12,7 +12,7 @@ from wtal.corrections.file import Corrections
 from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
-from wtal.notices import look_alikes, some, spelt_alike
+from wtal.notices import look_alikes, some, spelt_alike, without_action
 from wtal.pipeline.telling import counted
 from wtal_features import Tags
 from wtal_features.extraction.listing import EXTENSIONS
@@ -49,6 +49,11 @@ class Tagging:
         """Tags of the videos that are learned from."""
         return {video: self.labels.tags[video] for video in self.training}
 
+    @property
+    def without_action(self) -> list[str]:
+        """Videos that are learned from and show no class."""
+        return [video for video in self.training if not self.labels.tags[video]]
+
     def lines(self) -> list[str]:
         """For a person."""
         subset = f" (subset {self.subset})" if self.subset else ""
@@ -58,6 +63,7 @@ class Tagging:
             f"{self.labels.source}: {counted(len(self.labels.tags), 'tagged video')}, "
             f"{len(self.training)} to learn from{subset}, {len(self.untagged)} without a line",
             f"{counted(len(shown), 'class', 'classes')}: {', '.join(shown[:12])}{more}",
+            *([without_action(self.without_action)] if self.without_action else []),
         ]
 
     def warnings(self) -> list[str]:
@@ -79,11 +85,13 @@ class Tagging:
 
     def _meant(self) -> str:
         """Which videos the first names that fit none may mean."""
+        videos = {*self.labels.tags, *self.untagged}
+        names = {_without_ending(name): name for name in self.unknown}
         pairs = [
-            f"{name} may mean {video}"
-            for group in look_alikes({*self.unknown, *self.untagged})
+            f"{names[name]} may mean {video}"
+            for group in look_alikes(videos | names.keys())
             for name, video in product(group, group)
-            if name in self.unknown and video in self.untagged
+            if name in names and video in videos
         ]
         return f" To the letter: {some(pairs)}." if pairs else ""
 
@@ -109,24 +117,28 @@ class Tagging:
         return found
 
 
-def put_on(labels: Labels, videos: Mapping[str, str | None], wanted: str) -> Tagging:
+def put_on(
+    labels: Labels, videos: Mapping[str, str | None], wanted: str, broken: Iterable[str] = ()
+) -> Tagging:
     """Find the video of every name in the tags.
 
     Args:
         labels: as they were read.
         videos: ids of the videos -> subset that their folder names.
         wanted: `data.train_subset`.
+        broken: names of files that are left out; tags of them are passed over.
 
     Raises:
         WtalError: no name fits a video, or no video to learn from has a tag.
     """
     tags: dict[str, set[str]] = {}
     subsets: dict[str, str | None] = {}
-    unknown = []
+    unknown, left_out = [], dict.fromkeys(broken)
     for name, own in labels.tags.items():
         video = _video_of(name, videos)
         if video is None:
-            unknown.append(name)
+            if _video_of(name, left_out) is None:
+                unknown.append(name)
             continue
         tags.setdefault(video, set()).update(own)
         subsets[video] = labels.subsets.get(name) or subsets.get(video)
@@ -219,10 +231,14 @@ def save(path: Path, labels: Labels) -> None:
 
 def _video_of(name: str, videos: Mapping[str, str | None]) -> str | None:
     """The id that a name means: itself, or what it is without the ending of a recording."""
-    if name in videos:
-        return name
+    found = name if name in videos else _without_ending(name)
+    return found if found in videos else None
+
+
+def _without_ending(name: str) -> str:
+    """The name of a recording without its ending; any other as it is."""
     stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending}".lower() in EXTENSIONS and stem in videos else None
+    return stem if f"{dot}{ending}".lower() in EXTENSIONS else name
 
 
 def _none_fits(labels: Labels, videos: Mapping[str, str | None]) -> str:

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from wtal_features.methods.loop import Progress as Steps
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
-Bar = Callable[[str], AbstractContextManager[Progress]]
+
+
+class Bar(Protocol):
+    """A progress bar of a title, and what it counts."""
+
+    def __call__(self, title: str, unit: str = "video") -> AbstractContextManager[Progress]:
+        """Show it until the end of the `with` block."""
+        ...
 
 
 @contextmanager
-def no_bar(title: str) -> Iterator[Progress]:
+def no_bar(title: str, unit: str = "video") -> Iterator[Progress]:
     """Progress that nobody sees."""
     yield lambda done, total: None
 
@@ -34,7 +41,7 @@ class Telling:
     Attributes:
         say: lines for whoever watches.
         warn: what they should know.
-        bar: progress (done, total) under a title.
+        bar: progress (done, total) under a title, of videos or another unit.
         steps: progress of a pre-training.
         quiet: no bar of the training.
     """

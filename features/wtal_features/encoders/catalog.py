@@ -343,7 +343,8 @@ _IMPORTERS: dict[str, tuple[Callable[[str], tuple[nn.Module, KeyReport]], ClipSp
 def _imported(text: str, options: EncoderOptions) -> TrainableNetwork:
     name, _, path = text.partition(":")
     load, clip = _IMPORTERS[name]
-    if path == "installed" and name in _LITE:
+    installed = path == "installed" and name in _LITE
+    if installed:
         path = str(installed_weights(_LITE[name]))
     network, keys = load(path)
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv3d)]
@@ -355,7 +356,8 @@ def _imported(text: str, options: EncoderOptions) -> TrainableNetwork:
         details["weights_sha256"] = sha256_of(path)
     else:
         details["tensors_sha256"] = _sha256_of_tensors(network)
-    clip, notes = _changed(clip, options), tuple(keys.lines())
+    # What became of the tensors of somebody's file is news; of the package's it is always the same.
+    clip, notes = _changed(clip, options), () if installed else tuple(keys.lines())
     return TrainableNetwork(f"{name}:{file}", network.eval(), clip, channels, details, notes)
 
 

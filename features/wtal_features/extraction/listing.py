@@ -145,6 +145,6 @@ def _twice(same: list[VideoFile]) -> Finding:
     return Finding(
         "twice",
         same[0].video,
-        f"{len(same)} files would share this id: {names}.",
-        "Rename all but one; ids are file names without their ending.",
+        f"{len(same)} files have this name, and none of them is used: {names}.",
+        "Rename all but one; a video is called like its file without the ending.",
     )
