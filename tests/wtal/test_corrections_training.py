@@ -99,7 +99,7 @@ def told_apart(run: Path, store: Path, places: dict[str, tuple[int, int]]) -> fl
     return float(np.mean(right))
 
 
-@pytest.mark.parametrize("extra", [(), ("dcc.contrast=bank", "cluster.k=6")])
+@pytest.mark.parametrize("extra", [(), ("dcc.contrast=bank", "dcc.teach_classes=1", "cluster.k=6")])
 def test_classes_that_always_occur_together_are_told_apart_by_six_verdicts(
     tmp_path: Path, extra: tuple[str, ...]
 ) -> None:
