@@ -278,10 +278,10 @@ def localize(
         from wtal.errors import WtalError
         from wtal.localize_shares import LocalizeShare, Words
         from wtal.localize_shares import run as run_shares
-        from wtal.results import DETECTIONS_FILE
+        from wtal.runs import DETECTIONS_FILE, runs_of
         from wtal.sharing import Sharing
 
-        sharing, runs = Sharing(shard, jobs, ray), _runs(run)
+        sharing, runs = Sharing(shard, jobs, ray), runs_of(run)
         if out is not None and out.is_dir():
             raise WtalError(
                 f"--out {out} is a folder; name a file, such as {out / DETECTIONS_FILE}."
@@ -342,9 +342,10 @@ def calibrate(
     with _problems(debug, "--device cpu"):
         from wtal.calibration.command import Words
         from wtal.calibration.command import run as run_calibrate
+        from wtal.runs import runs_of
 
         words = Words(
-            runs=_runs(run),
+            runs=runs_of(run),
             features=features,
             tags=tags,
             annotations=annotations,
@@ -378,13 +379,16 @@ def evaluate(context: typer.Context) -> None:
     The options are the evaluator's own; `wtal eval --help` lists them.
     """
     from wtal.readings import count_readings, readings_of
+    from wtal.runs import check_localized, is_run, result_file, runs_of
     from wtal_eval.command import main as command
 
     runs: dict[str, tuple[Path, int]] = {}  # result file -> its run, how often it was read before
 
     def expand(word: str) -> list[str]:
-        folders = _runs(Path(word)) if _is_run(Path(word)) else []
-        found = {str(_detections_of(f)): (f, readings_of(f)) for f in folders}
+        folders = runs_of(Path(word)) if is_run(Path(word)) else []
+        for folder in folders:
+            check_localized(folder)
+        found = {str(result_file(f)): (f, readings_of(f)) for f in folders}
         runs.update(found)
         return list(found) or [word]
 
@@ -1048,8 +1052,8 @@ def retrieve(
 
 
 @app.command(
-    epilog="Example: wtal export runs/dcc --to csv; "
-    "wtal export runs/dcc --to clips --videos videos --top 5 --padding 1"
+    epilog="Example: wtal export runs/dcc/seed-0 --to csv; "
+    "wtal export runs/dcc/seed-0 --to clips --videos videos --top 5 --padding 1"
 )
 def export(
     detections: Annotated[Path, typer.Argument(help="Result file, or the folder of a run.")],
@@ -1131,7 +1135,7 @@ def export(
 
 
 @app.command(
-    epilog="Example: wtal report runs/dcc --videos videos --annotations annotations.json; "
+    epilog="Example: wtal report runs/dcc/seed-0 --videos videos --annotations annotations.json; "
     "wtal report detections.json --videos videos --out look.html"
 )
 def report(
@@ -1291,8 +1295,8 @@ def bench(
 
 @app.command(
     name="inspect",
-    epilog="Example: wtal inspect runs/dcc video_7 -f store --annotations thumos14.json; "
-    "wtal inspect runs/dcc --versus runs/basnet --map -f store --annotations thumos14.json",
+    epilog="Example: wtal inspect runs/dcc/seed-0 video_7 -f store --annotations thumos14.json; "
+    "wtal inspect runs/dcc/seed-0 --versus runs/basnet --map -f store --annotations thumos14.json",
 )
 def look_into(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
@@ -1494,31 +1498,6 @@ def _open(
     from wtal_features import open_store
 
     return open_store(features, streams=streams, fps=fps, stride=stride)
-
-
-def _runs(path: Path) -> list[Path]:
-    """A run folder itself, or the `seed-*` folders of a sweep, by number."""
-    seeds = [folder for folder in path.glob("seed-*") if folder.is_dir()]
-    if (path / "config.yaml").exists() or not seeds:
-        return [path]
-    return sorted(seeds, key=lambda folder: (len(folder.name), folder.name))
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a word of the command line names a run or a sweep, rather than a file."""
-    return path.is_dir() and ((path / "config.yaml").exists() or any(path.glob("seed-*")))
-
-
-def _detections_of(run: Path) -> Path:
-    from wtal.errors import WtalError
-    from wtal.results import DETECTIONS_FILE
-
-    file = run / DETECTIONS_FILE
-    if not file.is_file():
-        raise WtalError(
-            f"{run} has no {DETECTIONS_FILE} yet; run `wtal localize {run} --features STORE` first."
-        )
-    return file
 
 
 def _seeds(text: str) -> list[int]:

@@ -106,6 +106,15 @@ def _refuse_idle_options(rules: Protocol, options: Mapping[str, Any]) -> None:
             raise EvalError(f"{_flag(name)} does nothing without {partner}.")
 
 
+def _refuse_several(name: str, files: Sequence[str]) -> None:
+    """Refuse a flag that is for one result file; the folder of a sweep stands for several."""
+    if len(files) > 1:
+        raise EvalError(
+            f"{_flag(name)} takes one result file of the {len(files)}; name one of them, such as "
+            f"{printable(files[0])}."
+        )
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -136,9 +145,8 @@ def _analysis(given: argparse.Namespace) -> Any:
     from wtal_eval.errors import ErrorTies
 
     folder = None if given.plots is None else Path(given.plots)
-    if folder is not None and len(given.detections) > 1:
-        raise EvalError("--plots takes one result file.")
     if folder is not None:
+        _refuse_several("plots", given.detections)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -187,8 +195,7 @@ def _versus(
 def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Scored]:
     from wtal_eval.comparison import compare_protocols
 
-    if len(given.detections) > 1:
-        raise EvalError("--compare-protocols takes one result file.")
+    _refuse_several("compare_protocols", given.detections)
     comparison = compare_protocols(
         given.detections[0], given.annotations, given.protocol, **options
     )
