@@ -25,17 +25,17 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
     found = [*labels.notes, *spelt_alike(learned)]
     if unread:
         found.append(
-            f"{_count(unread, 'class has', 'classes have')} no training video that can be read "
+            f"{how_many(unread, 'class has', 'classes have')} no training video that can be read "
             f"and cannot be learned: {some(unread)}."
         )
     if elsewhere:
         found.append(
-            f"{_count(elsewhere, 'class occurs', 'classes occur')} in other subsets only "
+            f"{how_many(elsewhere, 'class occurs', 'classes occur')} in other subsets only "
             f"and cannot be learned: {some(elsewhere)}."
         )
     if untagged:
         found.append(
-            f"{_count(untagged, 'training video has', 'training videos have')} no tag "
+            f"{how_many(untagged, 'training video has', 'training videos have')} no tag "
             f"(background alone): {some(untagged)}."
         )
     return found
@@ -53,7 +53,7 @@ def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[st
     found = [*labels.notes]
     if unknown:
         found.append(
-            f"{_count(unknown, 'class is', 'classes are')} unknown to the model and cannot be "
+            f"{how_many(unknown, 'class is', 'classes are')} unknown to the model and cannot be "
             f"detected: {some(unknown)}."
         )
     return found
@@ -93,5 +93,6 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:EXAMPLES]) + more
 
 
-def _count(things: set[str] | list[str], one: str, many: str) -> str:
+def how_many(things: set[str] | list[str], one: str, many: str) -> str:
+    """Their number with its noun and verb."""
     return f"{len(things)} {one if len(things) == 1 else many}"

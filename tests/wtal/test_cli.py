@@ -419,6 +419,26 @@ def test_doctor_warns_of_a_subset_of_another_extractor(tmp_path: Path) -> None:
         assert "0 errors, 1 warning" in said
 
 
+def test_doctor_says_what_the_time_base_should_be_where_all_videos_are_wrong_alike(
+    data: Data,
+) -> None:
+    manifest = data.store / "manifest.json"
+    manifest.rename(data.store.parent / "moved.json")
+    both = ("doctor", data.store, "--annotations", data.annotations, "--fps")
+    said = wtal(*both, "15", "--stride", "16")
+    assert "The features of 18 of 18 videos are 1.67 times too long." in said
+    assert "about 0.64 s, for instance --fps 25 --stride 16" in said
+    assert "another length" not in said
+    assert "[time-base]" not in wtal(*both, "25", "--stride", "16")
+    found = json.loads(data.annotations.read_text())
+    for i, entry in enumerate(found["database"].values()):
+        entry["duration"] *= 1 + 0.3 * (i % 3)  # no one cause
+    data.annotations.write_text(json.dumps(found))
+    said = wtal(*both, "25", "--stride", "16")
+    assert "12 videos have features of another length than stated" in said
+    assert "[time-base]" not in said
+
+
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:
     lines = data.tags.read_text().splitlines()
     lines[-1] = lines[-1].replace(lines[-1].split(",")[1], "Swim")
