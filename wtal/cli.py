@@ -281,6 +281,11 @@ def localize(
         from wtal.runs import DETECTIONS_FILE, runs_of
         from wtal.sharing import Sharing
 
+        if subset is not None and tags is None and annotations is None:
+            raise WtalError(
+                f"--subset {subset} is one of the tags: name them, by --tags FILE.csv or "
+                "--annotations FILE.json."
+            )
         sharing, runs = Sharing(shard, jobs, ray), runs_of(run)
         if out is not None and out.is_dir():
             raise WtalError(

@@ -255,6 +255,15 @@ def test_train_refuses_wrong_input_in_one_sentence(
     assert message in sentence("train", data.config, "-f", data.store, *out, *SMALL, *given)
 
 
+def test_names_in_the_wrong_place_are_recognized(data: Data, tmp_path: Path) -> None:
+    out = ("--tags", data.tags, "--out", tmp_path / "run")
+    said = sentence("train", data.store, "-f", data.config, *out)
+    assert f"{data.store} is a folder; expected a YAML file; are two names swapped?" in said
+    said = sentence("eval", data.annotations, tmp_path)
+    assert f"{tmp_path} is a folder without detclasslist.txt" in said
+    assert "are two names swapped?" in said
+
+
 def test_a_store_without_time_base_needs_fps_and_stride(data: Data, tmp_path: Path) -> None:
     (data.store / "manifest.json").unlink()
     base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
@@ -268,6 +277,10 @@ def test_localize_refuses_what_is_no_run_and_features_of_another_encoder(
     data: Data, tmp_path: Path
 ) -> None:
     assert "no run folder" in sentence("localize", data.store, "-f", data.store)
+    missing = sentence("localize", tmp_path / "nope", "-f", data.store)
+    assert "nope does not exist; expected a run folder" in missing
+    without = sentence("localize", tmp_path, "-f", data.store, "--subset", "test")
+    assert "--subset test is one of the tags: name them, by --tags FILE.csv" in without
     run = trained(data, tmp_path / "run")
     other = make_store(tmp_path / "other", dim=5)[0]
     line = sentence("localize", run, "-f", other)

@@ -488,6 +488,16 @@ def test_a_slip_in_the_options_is_refused_before_anything_is_read(
         Words(tmp_path, **(given | more))
 
 
+def test_a_wrong_folder_is_told_before_tags_that_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = Words(tmp_path / "empty", tags=tmp_path / "none.csv", out=tmp_path / "out")
+    with pytest.raises(FeatureError, match="holds no video by its name"):
+        run(words)
+    words = Words(tmp_path / "videso", tags=tmp_path / "none.csv", out=tmp_path / "out")
+    with pytest.raises(FeatureError, match="videso does not exist; expected a folder of videos"):
+        run(words)
+
+
 def test_results_go_beside_the_videos_unless_told_otherwise(tmp_path: Path) -> None:
     assert Words(tmp_path / "lab", tags=tmp_path).folder == (tmp_path / "lab-wtal").resolve()
 
