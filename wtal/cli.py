@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +25,30 @@ if TYPE_CHECKING:
     from wtal_features import FeatureStore
     from wtal_features.methods.loop import Progress
 
+
+class _Group(TyperGroup):
+    """The commands; their help shows no `<bool>` behind flags, as if these took a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_bool(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _without_bool(command.get_params(ctx))
+        return command
+
+
+def _without_bool(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 app = typer.Typer(
     name="wtal",
+    cls=_Group,
     help="Find where actions happen in untrimmed videos, learning only from video tags.",
     no_args_is_help=True,
     add_completion=True,
@@ -78,6 +100,29 @@ Ray = Annotated[
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Exit 0 even if some videos were skipped.")
 ]
+
+
+def _say_versions(asked: bool) -> None:
+    if asked:
+        from importlib import metadata
+        from platform import python_version
+
+        from wtal import __version__
+
+        print(f"wtal {__version__}, Python {python_version()}, PyTorch {metadata.version('torch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def whole(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_versions, is_eager=True, help="Print versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """What is asked of no command."""
 
 
 @app.command(

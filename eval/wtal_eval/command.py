@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from wtal_eval.evaluation import Evaluation
 from wtal_eval.faults import EvalError, printable
 from wtal_eval.io import read_video_list, write_json
 from wtal_eval.options import OPTIONS
-from wtal_eval.protocols import PRESETS, Protocol, resolve
+from wtal_eval.protocols import PRESETS, Protocol, nearest, resolve
 from wtal_eval.report import run
 
 # Result file -> its evaluation; None where it was only compared.
@@ -204,9 +204,29 @@ def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, 
     return comparison.text(), {given.detections[0]: None}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers a slip in one line, and the name of an option before anything that is missing."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As argparse does; it would miss a file first and then list all options."""
+        given = list(sys.argv[1:] if args is None else args)
+        known = list(self._option_string_actions)
+        for word in given[: given.index("--")] if "--" in given else given:
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                self.error(f"No such option: {name}{nearest(name, known)}")
+        return super().parse_known_args(given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2; the help is a screen, and the message would be below it."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help lists all).\n")
+
+
 def make_parser(prog: str) -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description="Evaluate action detections. An option left out keeps the preset's value.",
         epilog=f"Example: {prog} detections.json thumos14.json --json eval.json",
