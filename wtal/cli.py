@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shlex
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -265,7 +267,7 @@ def train(
         from wtal.processes import leads
 
         keep_freed_memory()
-        quiet = quiet or not leads()
+        quiet, started = quiet or not leads(), time.perf_counter()
         results = run(
             config,
             features=features,
@@ -286,6 +288,11 @@ def train(
         )
         _say_trained(results, seeds is not None, out, quiet)
         _say_gain(results, quiet)
+        if not any(result.interrupted for result in results):
+            grid = [("--fps", fps), ("--stride", stride)]
+            same = [part for option in grid if option[1] is not None for part in option]
+            then = ["wtal", "localize", out, "--features", features, *same]
+            _say_next(then, time.perf_counter() - started, quiet)
         if leads():
             _finish(results[0].skipped, keep_going, verbose)
         if any(result.interrupted for result in results):
@@ -1460,7 +1467,7 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
         less_memory: Options of the command with which it needs less, such as `--batch 1`.
         together: Whether processes that torchrun starts share the work of this command.
     """
-    from wtal.errors import WtalError
+    from wtal.errors import Stopped, WtalError
     from wtal.interrupt import sigterm_as_ctrl_c
     from wtal_eval import EvalError
     from wtal_features import FeatureError
@@ -1475,7 +1482,8 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_sentence(error, less_memory)}", file=sys.stderr)
+        kind = "stopped" if isinstance(error, Stopped) else "error"
+        print(f"{kind}: {_sentence(error, less_memory)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except RuntimeError as error:
         # PyTorch has no class of its own for memory that the CPU lacks.
@@ -1568,10 +1576,14 @@ def _say(text: str, quiet: bool) -> None:
 
 
 def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool) -> None:
+    """What a person reads of it; metrics.jsonl and summary.json have every figure."""
+    from wtal.pipeline.telling import counted
+
     for result in results:
         state = "stopped" if result.interrupted else "trained"
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
-        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}".rstrip(), quiet)
+        shown = [f"{name} {result.figures[name]:.4g}" for name in _worth_saying(result.figures)]
+        after = f"{state} after {counted(result.steps, 'step')}"
+        _say(f"{result.run}: {', '.join([after, *shown])}.", quiet)
     if results[-1].interrupted:
         _say("Run the same command with --resume to continue.", quiet)
     finished = [result for result in results if not result.interrupted]
@@ -1579,8 +1591,19 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
         from wtal.training import summarise
 
         _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
-        for name, value in summarise(range(len(finished)), finished)["figures"].items():
-            _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+        figures = summarise(range(len(finished)), finished)["figures"]
+        for name in _worth_saying(figures):
+            _say(f"  {name:24} {figures[name]['mean']:.5g} +- {figures[name]['sd']:.2g}", quiet)
+
+
+def _worth_saying(figures: Mapping[str, object]) -> list[str]:
+    return [name for name in figures if name == "loss" or name.startswith("validation")]
+
+
+def _say_next(words: Sequence[object], seconds: float, quiet: bool) -> None:
+    from wtal_features.extraction.preview import duration
+
+    _say(f"{duration(seconds)} in all; next: {shlex.join(map(str, words))}", quiet)
 
 
 def _say_gain(results: list[TrainResult], quiet: bool) -> None:

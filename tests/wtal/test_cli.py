@@ -4,6 +4,8 @@ import errno
 import importlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -104,9 +106,23 @@ def test_a_stopped_sweep_says_what_there_is(
         *("--out", tmp_path / "sweep", "--seeds", "0,1,2,3", *SMALL),
         code=1,
     )
-    assert "seed-2: stopped after 1 steps." in said
+    assert "seed-2: stopped after 1 step" in said
     assert "mean and sd over 2 seeds" in said
     assert "--resume" in said
+
+
+def test_a_training_ends_with_its_loss_and_the_next_command(data: Data, tmp_path: Path) -> None:
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    lines = wtal(*base, "--out", tmp_path / "my runs", "--seeds", "0,1").splitlines()
+    seeds = [line for line in lines if "trained after" in line]
+    assert all(re.fullmatch(r".*seed-\d: trained after \d+ steps, loss [\d.]+\.", s) for s in seeds)
+    assert len(seeds) == 2
+    assert [line.split()[0] for line in lines if "+-" in line] == ["loss"]
+    runs = shlex.quote(str(tmp_path / "my runs"))
+    assert lines[-1].endswith(f" in all; next: wtal localize {runs} --features {data.store}")
+    (data.store / "manifest.json").unlink()
+    said = wtal(*base, "--out", tmp_path / "r", "--fps", "25", "--stride", "16")
+    assert said.endswith(f"--features {data.store} --fps 25.0 --stride 16.0\n")
 
 
 def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.wtal.pipelining import FAST, TAGS, Bench, contents, film, work_here, write_tags
 from wtal.cli import app
-from wtal.errors import WtalError
+from wtal.errors import Stopped, WtalError
 from wtal.localize import Localizer
 from wtal.pipeline import (
     Telling,
@@ -326,7 +326,7 @@ def test_ctrl_c_ends_in_a_sentence_that_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(extraction, "extract", stop)
-        with pytest.raises(WtalError, match=r"Stopped\. What is finished is kept in .* goes on"):
+        with pytest.raises(Stopped, match=r"what is finished is kept in .* goes on"):
             new.run()
     assert new.run().extracted == 5
 
