@@ -825,6 +825,7 @@ def convert(
     """Make a feature store, tags and annotations of BaS-Net, W-TALC, HDF5, NPZ or CSV files."""
     with _problems(debug):
         from wtal_features.convert import convert as convert_store
+        from wtal_features.errors import counted
 
         with _counter("converting", quiet) as progress:
             report = convert_store(
@@ -842,7 +843,9 @@ def convert(
             )
         for note in report.notes:
             _say(note, quiet)
-        counts = f"{len(report.written)} videos written, {len(report.resumed)} there before"
+        counts = (
+            f"{counted(len(report.written), 'video')} written, {len(report.resumed)} there before"
+        )
         _say(f"{report.out} ({report.kind}): {counts}", quiet)
         faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
         _finish(faults, keep_going, verbose)
@@ -1634,9 +1637,12 @@ def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
 
 
 def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:
+    from wtal_features.errors import counted
+
     shown = lines if verbose else lines[:20]
     if lines:
-        _say(f"videos per class, of {len(lines)} classes, the rarest first:", quiet)
+        what = counted(len(lines), "class", "classes")
+        _say(f"videos per class, of {what}, the rarest first:", quiet)
     for line in shown:
         _say(f"  {line}", quiet)
     if len(shown) < len(lines):

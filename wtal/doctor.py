@@ -20,12 +20,13 @@ from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.leakage import Leakage
-from wtal.notices import classes_of, how_many, some
+from wtal.notices import classes_of, some
 from wtal.time_base import wrong_time_base
 from wtal.twins import Copies
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import Watcher, check_store
+from wtal_features.errors import counted
 from wtal_features.extraction.underway import skipped_of
 from wtal_features.quality import Quality, manifest_subsets
 
@@ -307,7 +308,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "unseen-class",
                 where,
-                f"{how_many(unseen, 'class occurs', 'classes occur')} in no training video: "
+                f"{counted(len(unseen), 'class occurs', 'classes occur')} in no training video: "
                 f"{some(unseen)}.",
                 "They can never be detected.",
                 "warning",
@@ -319,7 +320,7 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "rare-class",
                 where,
-                f"{how_many(rare, 'class has', 'classes have')} fewer than {FEW_VIDEOS} "
+                f"{counted(len(rare), 'class has', 'classes have')} fewer than {FEW_VIDEOS} "
                 f"training videos: {some(rare)}.",
                 "Expect little of them.",
                 "warning",
@@ -356,7 +357,7 @@ def times(
         Finding(
             code,
             annotations.source,
-            f"{how_many(names, 'video has', 'videos have')} {what}: {some(names)}.",
+            f"{counted(len(names), 'video has', 'videos have')} {what}: {some(names)}.",
             kind.wrong_time,
             "warning",
         )
@@ -418,7 +419,7 @@ def estimate(store: FeatureStore, labels: Labels, config: Config) -> list[str]:
 
 def _store_line(store: FeatureStore) -> str:
     streams = f", streams {' + '.join(store.streams)}" if any(store.streams) else ""
-    return f"{store.root}: {len(store.videos)} videos of {store.dim} dims{streams}"
+    return f"{store.root}: {counted(len(store.videos), 'video')} of {store.dim} dims{streams}"
 
 
 def _labels_line(labels: Labels) -> str:
@@ -428,5 +429,6 @@ def _labels_line(labels: Labels) -> str:
     empty = sum(not each for each in labels.tags.values())
     background = f", {empty} without a tag" if empty else ""
     return (
-        f"{labels.source}: {len(labels.tags)} videos ({parts}), {len(classes)} classes{background}"
+        f"{labels.source}: {counted(len(labels.tags), 'video')} ({parts}), "
+        f"{counted(len(classes), 'class', 'classes')}{background}"
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from wtal.inputs import Labels
+from wtal_features.errors import counted
 
 EXAMPLES = 5  # names listed of each kind
 
@@ -25,17 +26,17 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
     found = [*labels.notes, *spelt_alike(learned)]
     if unread:
         found.append(
-            f"{how_many(unread, 'class has', 'classes have')} no training video that can be read "
-            f"and cannot be learned: {some(unread)}."
+            f"{counted(len(unread), 'class has', 'classes have')} no training video that can be "
+            f"read and cannot be learned: {some(unread)}."
         )
     if elsewhere:
         found.append(
-            f"{how_many(elsewhere, 'class occurs', 'classes occur')} in other subsets only "
+            f"{counted(len(elsewhere), 'class occurs', 'classes occur')} in other subsets only "
             f"and cannot be learned: {some(elsewhere)}."
         )
     if untagged:
         found.append(
-            f"{how_many(untagged, 'training video has', 'training videos have')} no tag "
+            f"{counted(len(untagged), 'training video has', 'training videos have')} no tag "
             f"(background alone): {some(untagged)}."
         )
     return found
@@ -53,8 +54,8 @@ def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[st
     found = [*labels.notes]
     if unknown:
         found.append(
-            f"{how_many(unknown, 'class is', 'classes are')} unknown to the model and cannot be "
-            f"detected: {some(unknown)}."
+            f"{counted(len(unknown), 'class is', 'classes are')} unknown to the model and "
+            f"cannot be detected: {some(unknown)}."
         )
     return found
 
@@ -91,8 +92,3 @@ def some(names: Iterable[str]) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
     return ", ".join(listed[:EXAMPLES]) + more
-
-
-def how_many(things: set[str] | list[str], one: str, many: str) -> str:
-    """Their number with its noun and verb."""
-    return f"{len(things)} {one if len(things) == 1 else many}"

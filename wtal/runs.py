@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wtal.errors import WtalError
+from wtal_features.errors import counted
 
 CONFIG_FILE = "config.yaml"
 DETECTIONS_FILE = "detections.json"  # as in wtal.results, which would bring torch
@@ -61,5 +62,6 @@ def check_localized(path: Path) -> None:
 def _refuse_sweep(path: Path) -> None:
     runs = runs_of(path)
     if runs != [path]:
-        count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
-        raise WtalError(f"{path} holds {count}; name one of them, such as {runs[0]}.")
+        raise WtalError(
+            f"{path} holds {counted(len(runs), 'run')}; name one of them, such as {runs[0]}."
+        )

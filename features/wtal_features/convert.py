@@ -14,7 +14,7 @@ import numpy as np
 
 from wtal_features.annotations import Annotations, read_activitynet
 from wtal_features.check import length_fault
-from wtal_features.errors import FeatureError, Finding
+from wtal_features.errors import FeatureError, Finding, counted
 from wtal_features.files import TEMPORARY_PREFIX, atomic_write, make_folder
 from wtal_features.layouts import Layout, Limits, wtalc
 from wtal_features.layouts.kinds import (
@@ -263,8 +263,8 @@ class _Job:
             )
         if lengths:
             report.notes.append(
-                f"{len(lengths)} video{' does' if len(lengths) == 1 else 's do'} not fit the "
-                f"duration; {lengths[0].where}: "
+                f"{counted(len(lengths), 'video does', 'videos do')} not fit the duration; "
+                f"{lengths[0].where}: "
                 f"{lengths[0].message} {lengths[0].cure}"
             )
         return report

@@ -39,7 +39,7 @@ def test_every_video_is_decoded_and_the_faulty_ones_are_named(folder: Path) -> N
     assert "10 (1)" in said
     assert "64 x 48 (2), 96 x 64 (1)" in said
     assert "1 of variable frame rate" in said
-    assert "1 files are no videos by their names: 'notes.txt'" in said
+    assert "1 file is no video by name: 'notes.txt'" in said
     assert "error [video] text:" in said
     assert "] cut:" in said
     assert "2 errors, 0 warnings" in said

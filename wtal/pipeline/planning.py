@@ -25,7 +25,7 @@ from wtal.pipeline.learning import awaited
 from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.places import Places
 from wtal.pipeline.tagging import Tagging, corrected, put_on, without
-from wtal.pipeline.telling import Telling
+from wtal.pipeline.telling import Telling, counted
 from wtal.pipeline.words import Words
 from wtal_features import Finding
 
@@ -114,7 +114,9 @@ def _say(
     for line in (*plan.footage.lines(), *plan.tagging.lines(), *_choices(words, plan)):
         telling.say(line)
     if corrections is not None:
-        telling.say(f"{corrections.source}: corrections of {len(corrections.videos)} videos")
+        telling.say(
+            f"{corrections.source}: corrections of {counted(len(corrections.videos), 'video')}"
+        )
     for text in plan.tagging.warnings():
         telling.warn(text)
     if better:
