@@ -1,9 +1,16 @@
 """The commands and their options are pinned: a new one is a decision, not an accident."""
 
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from wtal import __version__
 from wtal.bench.ablation import parser
 from wtal.cli import app
 
@@ -83,6 +90,31 @@ def test_the_options_of_a_command_are_these(name: str) -> None:
     assert found - ANY == expected
 
 
+def test_the_options_without_a_command_are_these() -> None:
+    found = {word for parameter in get_command(app).params for word in parameter.opts}
+    assert found == {"--version", "--install-completion", "--show-completion"}
+
+
+def test_the_versions_are_told_without_loading_torch() -> None:
+    program = "import sys; from wtal.cli import app; app(['--version'], standalone_mode=False); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program} assert 'torch' not in sys.modules"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = f"wtal {__version__}, Python {platform.python_version()}, PyTorch "
+    assert done.stdout == f"{told}{metadata.version('torch')}\n"
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in SURFACE)])
+def test_no_help_shows_a_value_behind_a_flag(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=200)
+    assert shown.exit_code == 0
+    assert "<bool>" not in shown.output
+
+
 def test_the_piece_ablation_of_bench_has_these_options_of_its_own() -> None:
     found = vars(parser().parse_args(["row", "-f", "f", "--annotations", "a", "--out", "o"]))
     assert set(found) - ANY == ABLATION
@@ -107,3 +139,7 @@ def test_a_mistyped_command_and_option_are_usage_errors_that_name_the_nearest() 
     option = CliRunner().invoke(app, ["localize", "run", "--featurs", "x"])
     assert option.exit_code == 2
     assert "--features" in option.output
+    scoring = CliRunner().invoke(app, ["eval", "--eror"])
+    assert scoring.exit_code == 2
+    assert "No such option: --eror; did you mean '--errors'?" in scoring.output
+    assert len(scoring.output.splitlines()) == 1

@@ -26,7 +26,7 @@ MODULES = {
     "wtal_features": features_parser,
 }
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-WHOLE_PROGRAM = {"-h", "--help", "--install-completion", "--show-completion"}
+WHOLE_PROGRAM = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
 
 
 def lines(page: Path) -> Iterator[str]:

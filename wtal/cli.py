@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shlex
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +27,30 @@ if TYPE_CHECKING:
     from wtal_features import FeatureStore
     from wtal_features.methods.loop import Progress
 
+
+class _Group(TyperGroup):
+    """The commands; their help shows no `<bool>` behind flags, as if these took a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_bool(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _without_bool(command.get_params(ctx))
+        return command
+
+
+def _without_bool(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 app = typer.Typer(
     name="wtal",
+    cls=_Group,
     help="Find where actions happen in untrimmed videos, learning only from video tags.",
     no_args_is_help=True,
     add_completion=True,
@@ -78,6 +102,29 @@ Ray = Annotated[
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Exit 0 even if some videos were skipped.")
 ]
+
+
+def _say_versions(asked: bool) -> None:
+    if asked:
+        from importlib import metadata
+        from platform import python_version
+
+        from wtal import __version__
+
+        print(f"wtal {__version__}, Python {python_version()}, PyTorch {metadata.version('torch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def whole(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_versions, is_eager=True, help="Print versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """What is asked of no command."""
 
 
 @app.command(
@@ -220,7 +267,7 @@ def train(
         from wtal.processes import leads
 
         keep_freed_memory()
-        quiet = quiet or not leads()
+        quiet, started = quiet or not leads(), time.perf_counter()
         results = run(
             config,
             features=features,
@@ -241,6 +288,11 @@ def train(
         )
         _say_trained(results, seeds is not None, out, quiet)
         _say_gain(results, quiet)
+        if not any(result.interrupted for result in results):
+            grid = [("--fps", fps), ("--stride", stride)]
+            same = [part for option in grid if option[1] is not None for part in option]
+            then = ["wtal", "localize", out, "--features", features, *same]
+            _say_next(then, time.perf_counter() - started, quiet)
         if leads():
             _finish(results[0].skipped, keep_going, verbose)
         if any(result.interrupted for result in results):
@@ -278,10 +330,15 @@ def localize(
         from wtal.errors import WtalError
         from wtal.localize_shares import LocalizeShare, Words
         from wtal.localize_shares import run as run_shares
-        from wtal.results import DETECTIONS_FILE
+        from wtal.runs import DETECTIONS_FILE, runs_of
         from wtal.sharing import Sharing
 
-        sharing, runs = Sharing(shard, jobs, ray), _runs(run)
+        if subset is not None and tags is None and annotations is None:
+            raise WtalError(
+                f"--subset {subset} is one of the tags: name them, by --tags FILE.csv or "
+                "--annotations FILE.json."
+            )
+        sharing, runs = Sharing(shard, jobs, ray), runs_of(run)
         if out is not None and out.is_dir():
             raise WtalError(
                 f"--out {out} is a folder; name a file, such as {out / DETECTIONS_FILE}."
@@ -342,9 +399,10 @@ def calibrate(
     with _problems(debug, "--device cpu"):
         from wtal.calibration.command import Words
         from wtal.calibration.command import run as run_calibrate
+        from wtal.runs import runs_of
 
         words = Words(
-            runs=_runs(run),
+            runs=runs_of(run),
             features=features,
             tags=tags,
             annotations=annotations,
@@ -378,13 +436,16 @@ def evaluate(context: typer.Context) -> None:
     The options are the evaluator's own; `wtal eval --help` lists them.
     """
     from wtal.readings import count_readings, readings_of
+    from wtal.runs import check_localized, is_run, result_file, runs_of
     from wtal_eval.command import main as command
 
     runs: dict[str, tuple[Path, int]] = {}  # result file -> its run, how often it was read before
 
     def expand(word: str) -> list[str]:
-        folders = _runs(Path(word)) if _is_run(Path(word)) else []
-        found = {str(_detections_of(f)): (f, readings_of(f)) for f in folders}
+        folders = runs_of(Path(word)) if is_run(Path(word)) else []
+        for folder in folders:
+            check_localized(folder)
+        found = {str(result_file(f)): (f, readings_of(f)) for f in folders}
         runs.update(found)
         return list(found) or [word]
 
@@ -764,6 +825,7 @@ def convert(
     """Make a feature store, tags and annotations of BaS-Net, W-TALC, HDF5, NPZ or CSV files."""
     with _problems(debug):
         from wtal_features.convert import convert as convert_store
+        from wtal_features.errors import counted
 
         with _counter("converting", quiet) as progress:
             report = convert_store(
@@ -781,7 +843,9 @@ def convert(
             )
         for note in report.notes:
             _say(note, quiet)
-        counts = f"{len(report.written)} videos written, {len(report.resumed)} there before"
+        counts = (
+            f"{counted(len(report.written), 'video')} written, {len(report.resumed)} there before"
+        )
         _say(f"{report.out} ({report.kind}): {counts}", quiet)
         faults = {finding.where: f"{finding.message} {finding.cure}" for finding in report.skipped}
         _finish(faults, keep_going, verbose)
@@ -1048,8 +1112,8 @@ def retrieve(
 
 
 @app.command(
-    epilog="Example: wtal export runs/dcc --to csv; "
-    "wtal export runs/dcc --to clips --videos videos --top 5 --padding 1"
+    epilog="Example: wtal export runs/dcc/seed-0 --to csv; "
+    "wtal export runs/dcc/seed-0 --to clips --videos videos --top 5 --padding 1"
 )
 def export(
     detections: Annotated[Path, typer.Argument(help="Result file, or the folder of a run.")],
@@ -1131,7 +1195,7 @@ def export(
 
 
 @app.command(
-    epilog="Example: wtal report runs/dcc --videos videos --annotations annotations.json; "
+    epilog="Example: wtal report runs/dcc/seed-0 --videos videos --annotations annotations.json; "
     "wtal report detections.json --videos videos --out look.html"
 )
 def report(
@@ -1291,8 +1355,8 @@ def bench(
 
 @app.command(
     name="inspect",
-    epilog="Example: wtal inspect runs/dcc video_7 -f store --annotations thumos14.json; "
-    "wtal inspect runs/dcc --versus runs/basnet --map -f store --annotations thumos14.json",
+    epilog="Example: wtal inspect runs/dcc/seed-0 video_7 -f store --annotations thumos14.json; "
+    "wtal inspect runs/dcc/seed-0 --versus runs/basnet --map -f store --annotations thumos14.json",
 )
 def look_into(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
@@ -1408,7 +1472,7 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
         less_memory: Options of the command with which it needs less, such as `--batch 1`.
         together: Whether processes that torchrun starts share the work of this command.
     """
-    from wtal.errors import WtalError
+    from wtal.errors import Stopped, WtalError
     from wtal.interrupt import sigterm_as_ctrl_c
     from wtal_eval import EvalError
     from wtal_features import FeatureError
@@ -1423,7 +1487,8 @@ def _problems(debug: bool, less_memory: str = "", *, together: bool = False) -> 
     except (WtalError, EvalError, FeatureError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_sentence(error, less_memory)}", file=sys.stderr)
+        kind = "stopped" if isinstance(error, Stopped) else "error"
+        print(f"{kind}: {_sentence(error, less_memory)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except RuntimeError as error:
         # PyTorch has no class of its own for memory that the CPU lacks.
@@ -1498,31 +1563,6 @@ def _open(
     return open_store(features, streams=streams, fps=fps, stride=stride)
 
 
-def _runs(path: Path) -> list[Path]:
-    """A run folder itself, or the `seed-*` folders of a sweep, by number."""
-    seeds = [folder for folder in path.glob("seed-*") if folder.is_dir()]
-    if (path / "config.yaml").exists() or not seeds:
-        return [path]
-    return sorted(seeds, key=lambda folder: (len(folder.name), folder.name))
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a word of the command line names a run or a sweep, rather than a file."""
-    return path.is_dir() and ((path / "config.yaml").exists() or any(path.glob("seed-*")))
-
-
-def _detections_of(run: Path) -> Path:
-    from wtal.errors import WtalError
-    from wtal.results import DETECTIONS_FILE
-
-    file = run / DETECTIONS_FILE
-    if not file.is_file():
-        raise WtalError(
-            f"{run} has no {DETECTIONS_FILE} yet; run `wtal localize {run} --features STORE` first."
-        )
-    return file
-
-
 def _seeds(text: str) -> list[int]:
     from wtal.errors import WtalError
 
@@ -1541,10 +1581,14 @@ def _say(text: str, quiet: bool) -> None:
 
 
 def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool) -> None:
+    """What a person reads of it; metrics.jsonl and summary.json have every figure."""
+    from wtal.pipeline.telling import counted
+
     for result in results:
         state = "stopped" if result.interrupted else "trained"
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
-        _say(f"{result.run}: {state} after {result.steps} steps.  {figures}".rstrip(), quiet)
+        shown = [f"{name} {result.figures[name]:.4g}" for name in _worth_saying(result.figures)]
+        after = f"{state} after {counted(result.steps, 'step')}"
+        _say(f"{result.run}: {', '.join([after, *shown])}.", quiet)
     if results[-1].interrupted:
         _say("Run the same command with --resume to continue.", quiet)
     finished = [result for result in results if not result.interrupted]
@@ -1552,8 +1596,19 @@ def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool
         from wtal.training import summarise
 
         _say(f"mean and sd over {len(finished)} seeds ({out}/summary.json):", quiet)
-        for name, value in summarise(range(len(finished)), finished)["figures"].items():
-            _say(f"  {name:24} {value['mean']:.5g} +- {value['sd']:.2g}", quiet)
+        figures = summarise(range(len(finished)), finished)["figures"]
+        for name in _worth_saying(figures):
+            _say(f"  {name:24} {figures[name]['mean']:.5g} +- {figures[name]['sd']:.2g}", quiet)
+
+
+def _worth_saying(figures: Mapping[str, object]) -> list[str]:
+    return [name for name in figures if name == "loss" or name.startswith("validation")]
+
+
+def _say_next(words: Sequence[object], seconds: float, quiet: bool) -> None:
+    from wtal_features.extraction.preview import duration
+
+    _say(f"{duration(seconds)} in all; next: {shlex.join(map(str, words))}", quiet)
 
 
 def _say_gain(results: list[TrainResult], quiet: bool) -> None:
@@ -1584,9 +1639,12 @@ def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
 
 
 def _say_per_class(lines: Sequence[str], quiet: bool, verbose: bool) -> None:
+    from wtal_features.errors import counted
+
     shown = lines if verbose else lines[:20]
     if lines:
-        _say(f"videos per class, of {len(lines)} classes, the rarest first:", quiet)
+        what = counted(len(lines), "class", "classes")
+        _say(f"videos per class, of {what}, the rarest first:", quiet)
     for line in shown:
         _say(f"  {line}", quiet)
     if len(shown) < len(lines):

@@ -182,6 +182,8 @@ def dump_config(config: Config) -> str:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping, read safely: no tags, no aliases, no repeated keys, at most 1 MB."""
+    if path.is_dir():
+        raise WtalError(f"{path} is a folder; expected a YAML file; are two names swapped?")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -21,10 +21,12 @@ from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.leakage import Leakage
 from wtal.notices import classes_of, some
+from wtal.time_base import wrong_time_base
 from wtal.twins import Copies
 from wtal_eval import Annotations
 from wtal_features import FeatureError, FeatureStore, Finding
 from wtal_features.check import Watcher, check_store
+from wtal_features.errors import counted
 from wtal_features.extraction.underway import skipped_of
 from wtal_features.quality import Quality, manifest_subsets
 
@@ -87,7 +89,7 @@ def examine(
         per_class = videos_per_class(labels)
         segments = (annotated or labels).annotations
         if segments is not None:
-            findings += times(_covered(store), segments, FEATURES)
+            findings += _lengths(store, segments)
     return Examination(tuple(findings), tuple(facts), tuple(per_class))
 
 
@@ -306,7 +308,8 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "unseen-class",
                 where,
-                f"{len(unseen)} classes occur in no training video: {some(unseen)}.",
+                f"{counted(len(unseen), 'class occurs', 'classes occur')} in no training video: "
+                f"{some(unseen)}.",
                 "They can never be detected.",
                 "warning",
             )
@@ -317,7 +320,8 @@ def learnable(labels: Labels, config: Config) -> list[Finding]:
             Finding(
                 "rare-class",
                 where,
-                f"{len(rare)} classes have fewer than {FEW_VIDEOS} training videos: {some(rare)}.",
+                f"{counted(len(rare), 'class has', 'classes have')} fewer than {FEW_VIDEOS} "
+                f"training videos: {some(rare)}.",
                 "Expect little of them.",
                 "warning",
             )
@@ -353,16 +357,25 @@ def times(
         Finding(
             code,
             annotations.source,
-            f"{len(names)} videos {what}: {some(names)}.",
+            f"{counted(len(names), 'video has', 'videos have')} {what}: {some(names)}.",
             kind.wrong_time,
             "warning",
         )
         for code, what, names in (
-            ("duration", f"have {of} of another length than their duration", longer),
-            ("segment-beyond-end", f"have segments after the end of their {of}", beyond),
+            ("duration", f"{of} of another length than stated", longer),
+            ("segment-beyond-end", f"segments after the end of the {of}", beyond),
         )
         if names
     ]
+
+
+def _lengths(store: FeatureStore, annotations: Annotations) -> list[Finding]:
+    """What durations say of the features: of all by one cause, else video by video."""
+    lengths = _covered(store)
+    durations = dict(zip(annotations.videos, annotations.durations.tolist(), strict=True))
+    steps_s = [store.timing(video).seconds_per_snippet for video in lengths]
+    wrong = wrong_time_base(lengths, durations, steps_s, str(store.root))
+    return [wrong] if wrong else times(lengths, annotations, FEATURES)
 
 
 def _covered(store: FeatureStore) -> dict[str, tuple[float, float]]:
@@ -406,7 +419,7 @@ def estimate(store: FeatureStore, labels: Labels, config: Config) -> list[str]:
 
 def _store_line(store: FeatureStore) -> str:
     streams = f", streams {' + '.join(store.streams)}" if any(store.streams) else ""
-    return f"{store.root}: {len(store.videos)} videos of {store.dim} dims{streams}"
+    return f"{store.root}: {counted(len(store.videos), 'video')} of {store.dim} dims{streams}"
 
 
 def _labels_line(labels: Labels) -> str:
@@ -416,5 +429,6 @@ def _labels_line(labels: Labels) -> str:
     empty = sum(not each for each in labels.tags.values())
     background = f", {empty} without a tag" if empty else ""
     return (
-        f"{labels.source}: {len(labels.tags)} videos ({parts}), {len(classes)} classes{background}"
+        f"{labels.source}: {counted(len(labels.tags), 'video')} ({parts}), "
+        f"{counted(len(classes), 'class', 'classes')}{background}"
     )

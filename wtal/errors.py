@@ -1,4 +1,4 @@
-"""The one exception for problems that the user can mend: a sentence, never a traceback."""
+"""The exception for problems that the user can mend: a sentence, never a traceback."""
 
 from __future__ import annotations
 
@@ -11,3 +11,7 @@ class WtalError(ValueError):
     def __init__(self, message: str) -> None:
         """Keep the message to what a terminal can show."""
         super().__init__(legible(message))
+
+
+class Stopped(WtalError):  # noqa: N818 - it is none
+    """Ctrl-C or SIGTERM came, which is no fault: what is kept, and how to go on."""

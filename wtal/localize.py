@@ -28,6 +28,7 @@ from wtal.errors import WtalError
 from wtal.losses.mil import top_k_mean
 from wtal.model import BaSNet
 from wtal.proposals import normalise, propose, upsample
+from wtal.runs import check_run
 from wtal_eval.nms import hard_nms
 from wtal_eval.soft_nms import soft_nms
 from wtal_features import FeatureError, FeatureStore
@@ -148,12 +149,7 @@ class Localizer:
         from wtal.config import load_config
 
         run = Path(run)
-        if not (run / "config.yaml").is_file():
-            made = (run / "model" / "config.yaml").is_file()  # as `wtal run` leaves it
-            hint = f" The run that `wtal run` trained is {run / 'model'}." if made else ""
-            raise WtalError(
-                f"{run} is no run folder: it has no config.yaml; train one first.{hint}"
-            )
+        check_run(run)
         fixed = [text for text in overrides if text.strip().startswith("features")]
         if fixed:
             raise WtalError(

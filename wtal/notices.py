@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from wtal.inputs import Labels
+from wtal_features.errors import counted
 
 EXAMPLES = 5  # names listed of each kind
 
@@ -25,12 +26,12 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
     found = [*labels.notes, *spelt_alike(learned)]
     if unread:
         found.append(
-            f"{_count(unread, 'class has', 'classes have')} no training video that can be read "
-            f"and cannot be learned: {some(unread)}."
+            f"{counted(len(unread), 'class has', 'classes have')} no training video that can be "
+            f"read and cannot be learned: {some(unread)}."
         )
     if elsewhere:
         found.append(
-            f"{_count(elsewhere, 'class occurs', 'classes occur')} in other subsets only "
+            f"{counted(len(elsewhere), 'class occurs', 'classes occur')} in other subsets only "
             f"and cannot be learned: {some(elsewhere)}."
         )
     if untagged:
@@ -41,8 +42,8 @@ def before_training(labels: Labels, names: Sequence[str], readable: Sequence[str
 def without_action(names: Sequence[str]) -> str:
     """What is said of training videos with no tag, of which there is at least one."""
     return (
-        f"{_count(names, 'training video shows', 'training videos show')} none of the actions, as "
-        f"the tags say: {some(names)}"
+        f"{counted(len(names), 'training video shows', 'training videos show')} none of the "
+        f"actions, as the tags say: {some(names)}"
     )
 
 
@@ -58,8 +59,8 @@ def before_localizing(labels: Labels, names: Sequence[str], classes: Sequence[st
     found = [*labels.notes]
     if unknown:
         found.append(
-            f"{_count(unknown, 'class is', 'classes are')} unknown to the model and cannot be "
-            f"detected: {some(unknown)}."
+            f"{counted(len(unknown), 'class is', 'classes are')} unknown to the model and "
+            f"cannot be detected: {some(unknown)}."
         )
     return found
 
@@ -96,7 +97,3 @@ def some(names: Iterable[str]) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - EXAMPLES} more" if len(listed) > EXAMPLES else ""
     return ", ".join(listed[:EXAMPLES]) + more
-
-
-def _count(things: Collection[str], one: str, many: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many}"

@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from wtal_eval.evaluation import Evaluation
 from wtal_eval.faults import EvalError, printable
 from wtal_eval.io import read_video_list, write_json
 from wtal_eval.options import OPTIONS
-from wtal_eval.protocols import PRESETS, Protocol, resolve
+from wtal_eval.protocols import PRESETS, Protocol, nearest, resolve
 from wtal_eval.report import run
 
 # Result file -> its evaluation; None where it was only compared.
@@ -106,6 +106,15 @@ def _refuse_idle_options(rules: Protocol, options: Mapping[str, Any]) -> None:
             raise EvalError(f"{_flag(name)} does nothing without {partner}.")
 
 
+def _refuse_several(name: str, files: Sequence[str]) -> None:
+    """Refuse a flag that is for one result file; the folder of a sweep stands for several."""
+    if len(files) > 1:
+        raise EvalError(
+            f"{_flag(name)} takes one result file of the {len(files)}; name one of them, such as "
+            f"{printable(files[0])}."
+        )
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -136,9 +145,8 @@ def _analysis(given: argparse.Namespace) -> Any:
     from wtal_eval.errors import ErrorTies
 
     folder = None if given.plots is None else Path(given.plots)
-    if folder is not None and len(given.detections) > 1:
-        raise EvalError("--plots takes one result file.")
     if folder is not None:
+        _refuse_several("plots", given.detections)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -187,8 +195,7 @@ def _versus(
 def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Scored]:
     from wtal_eval.comparison import compare_protocols
 
-    if len(given.detections) > 1:
-        raise EvalError("--compare-protocols takes one result file.")
+    _refuse_several("compare_protocols", given.detections)
     comparison = compare_protocols(
         given.detections[0], given.annotations, given.protocol, **options
     )
@@ -197,9 +204,29 @@ def _compared(given: argparse.Namespace, options: dict[str, Any]) -> tuple[str, 
     return comparison.text(), {given.detections[0]: None}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers a slip in one line, and the name of an option before anything that is missing."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As argparse does; it would miss a file first and then list all options."""
+        given = list(sys.argv[1:] if args is None else args)
+        known = list(self._option_string_actions)
+        for word in given[: given.index("--")] if "--" in given else given:
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                self.error(f"No such option: {name}{nearest(name, known)}")
+        return super().parse_known_args(given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2; the help is a screen, and the message would be below it."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help lists all).\n")
+
+
 def make_parser(prog: str) -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description="Evaluate action detections. An option left out keeps the preset's value.",
         epilog=f"Example: {prog} detections.json thumos14.json --json eval.json",

@@ -12,7 +12,7 @@ from wtal_eval.ambiguous import touching
 from wtal_eval.average_precision import class_blocks, rank
 from wtal_eval.columns import Annotations, Detections, codes_of, repeated
 from wtal_eval.corrections import correct, take
-from wtal_eval.faults import EvalError, Faults, shown
+from wtal_eval.faults import EXAMPLES, EvalError, Faults, shown
 from wtal_eval.grid import comparable_detections, comparable_instances
 from wtal_eval.notes import Notes
 from wtal_eval.protocols import Protocol, nearest
@@ -258,11 +258,15 @@ def _describe_detections(ranking: Ranking, truth: Truth, protocol: Protocol, not
         )
     if protocol.match == "per-instance":
         _warn_of_raw_proposals(ranking, notes)
-    silent = len(truth.classes) - len(np.unique(segments.label))
+    found = set(np.unique(segments.label).tolist())
+    silent = [name for code, name in enumerate(truth.classes) if code not in found]
+    names = ", ".join(map(shown, silent[:EXAMPLES]))
+    if len(silent) > EXAMPLES:
+        names += f" and {len(silent) - EXAMPLES} more"
     notes.warn(
-        silent,
-        "class has no detection; its AP of 0 stays in the mean",
-        "classes have no detection; their AP of 0 stays in the mean",
+        len(silent),
+        f"class has no detection ({names}); its AP of 0 stays in the mean",
+        f"classes have no detection ({names}); their AP of 0 stays in the mean",
     )
 
 

@@ -123,7 +123,7 @@ def read_annotation_folder(folder: Path) -> Annotations:
     if not (folder / CLASS_LIST).exists():
         raise EvalError(
             f"{folder} is a folder without {CLASS_LIST}; expected an annotation JSON, or a folder "
-            f"of the THUMOS14 evalkit."
+            f"of the THUMOS14 evalkit; are two names swapped?"
         )
     class_ids = _read_class_list(folder / CLASS_LIST)
     rows: list[tuple[str, str, float, float]] = []

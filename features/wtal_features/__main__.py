@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from wtal_features import FeatureError, check_store, convert, open_store
+from wtal_features.errors import counted
 from wtal_features.layouts.kinds import KINDS
 from wtal_features.quality import Quality
 
@@ -53,7 +54,7 @@ def _convert(options: argparse.Namespace) -> int:
     for line in (*report.notes, *report.skipped):
         print(line)
     print(
-        f"{report.out} ({report.kind}): {len(report.written)} videos written, "
+        f"{report.out} ({report.kind}): {counted(len(report.written), 'video')} written, "
         f"{len(report.resumed)} there before, {len(report.skipped)} faults"
     )
     return int(bool(report.skipped))

@@ -6,7 +6,7 @@ others go on. A conversion that was stopped goes on where it stopped.
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from wtal_features.annotations import Annotations, read_activitynet
 from wtal_features.check import length_fault
-from wtal_features.errors import FeatureError, Finding
+from wtal_features.errors import FeatureError, Finding, counted
 from wtal_features.files import TEMPORARY_PREFIX, atomic_write, make_folder
 from wtal_features.layouts import Layout, Limits, wtalc
 from wtal_features.layouts.kinds import (
@@ -25,10 +25,11 @@ from wtal_features.layouts.kinds import (
     streams_of,
 )
 from wtal_features.manifest import Manifest, Timing, no_time_base, positive, time_base
-from wtal_features.npy import FeatureArray
+from wtal_features.npy import FeatureArray, refuse_transposed
 from wtal_features.tags import tags_text
 from wtal_features.writer import StoreWriter
 
+_SHAPES = 16  # videos looked at before the first is written, at most
 # Faults of the place we write to: going on with the next video would meet them again.
 _FATAL = frozenset({"disk-full", "unwritable"})
 
@@ -131,7 +132,7 @@ def convert(
         info={"source": {"kind": kind, "name": source.name, "dtype": dtype}},
     ) as writer:
         job = _Job(layout, manifest, known, dtype, streams if join else ())
-        report = job.run(writer, progress)
+        report = job.run(writer, source, progress)
     if known is not None:
         _write_annotations(out, known)
         report.skipped.extend(known.faults)
@@ -227,7 +228,9 @@ class _Job:
     dtype: str | None
     joined: tuple[str, ...]
 
-    def run(self, writer: StoreWriter, progress: Callable[[int, int], None] | None) -> _Progress:
+    def run(
+        self, writer: StoreWriter, source: Path, progress: Callable[[int, int], None] | None
+    ) -> _Progress:
         """Convert every video that is not done yet."""
         report = _Progress()
         videos = sorted(self.layout.videos)
@@ -235,6 +238,8 @@ class _Job:
         with tempfile.TemporaryDirectory(dir=writer.path, prefix=TEMPORARY_PREFIX) as scratch:
             if self.layout.prepare and not all(writer.done(video) for video in videos):
                 self.layout.prepare(Path(scratch))
+            if not writer.videos and not self.layout.prepare:
+                refuse_transposed(self._shapes(videos), str(source))
             for done, video in enumerate(videos, 1):
                 try:
                     if writer.done(video):
@@ -258,10 +263,24 @@ class _Job:
             )
         if lengths:
             report.notes.append(
-                f"{len(lengths)} videos do not fit their duration; {lengths[0].where}: "
+                f"{counted(len(lengths), 'video does', 'videos do')} not fit the duration; "
+                f"{lengths[0].where}: "
                 f"{lengths[0].message} {lengths[0].cure}"
             )
         return report
+
+    def _shapes(self, videos: Sequence[str]) -> list[tuple[int, ...]]:
+        """Shapes of some videos, until two of them differ in T, as they nearly always do."""
+        shapes: list[tuple[int, ...]] = []
+        for video in videos[:: -(-len(videos) // _SHAPES)]:
+            try:
+                arrays = self.layout.videos[video]()
+            except FeatureError:  # told when this video's turn comes
+                continue
+            shapes += [array.shape for array in list(arrays.values())[:1] if array.ndim == 2]
+            if len({T for T, _ in shapes}) > 1:
+                break
+        return shapes
 
     def _convert(self, video: str, writer: StoreWriter) -> list[Finding]:
         """Read, convert and write one video; a length that contradicts its duration is told."""

@@ -70,3 +70,13 @@ class Finding:
     def __str__(self) -> str:
         """One line for a terminal."""
         return f"{self.severity} [{self.code}] {self.where}: {self.message} {self.cure}".rstrip()
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "video"), counted(2, "video"), counted(0, "class", "classes")
+        ('1 video', '2 videos', '0 classes')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -8,6 +8,8 @@ import math
 import os
 import re
 import stat
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -203,6 +205,28 @@ def check_shape(shape: tuple[int, ...], where: object) -> None:
             f"{where} has shape {shape}: it holds no snippets; expected (T, D) with T >= 1.",
             "The video may be shorter than one window; extract it again or leave it out.",
             code="no-snippets",
+        )
+
+
+def refuse_transposed(shapes: Sequence[tuple[int, ...]], where: str) -> None:
+    """Refuse arrays that are (D, T): all begin with one number, and what follows varies.
+
+    Videos cut to one length are alike in T, too, but then most have one D.
+
+    Args:
+        shapes: Of several videos, two-dimensional.
+        where: Where they lie, for the message.
+
+    Raises:
+        FeatureError: If three or more look so.
+    """
+    most = max(Counter(D for _, D in shapes).values(), default=0)
+    if len(shapes) > 2 and len({T for T, _ in shapes}) == 1 and 2 * most <= len(shapes):
+        T, D = shapes[0]
+        raise FeatureError(
+            f"{where} holds arrays such as {(T, D)}: all begin with {T}; expected (T, {T}).",
+            "They look transposed; save array.T.",
+            code="transposed",
         )
 
 

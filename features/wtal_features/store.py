@@ -14,7 +14,14 @@ from wtal_features.check import check_store
 from wtal_features.errors import FeatureError, Finding
 from wtal_features.listing import find_folders, scan
 from wtal_features.manifest import MANIFEST, Manifest, Timing, no_time_base, time_base
-from wtal_features.npy import FeatureArray, check_finite, npy_shape, read_feature_header, read_npy
+from wtal_features.npy import (
+    FeatureArray,
+    check_finite,
+    npy_shape,
+    read_feature_header,
+    read_npy,
+    refuse_transposed,
+)
 from wtal_features.packed.layout import is_packed, is_unfinished
 from wtal_features.writer import JOURNAL, StoreWriter
 
@@ -278,16 +285,8 @@ class FeatureStore:
         if not shapes:
             assert first_fault is not None  # there is at least one video
             raise first_fault
-        rows, dims = {T for T, _ in shapes}, Counter(D for _, D in shapes)
-        if len(shapes) > 2 and len(rows) == 1 and len(dims) == len(shapes):
-            T, D = shapes[0]
-            raise FeatureError(
-                f"{self._folders[stream]} holds arrays such as {(T, D)}: all begin with {T}; "
-                f"expected (T, {T}).",
-                "They look transposed; save array.T.",
-                code="transposed",
-            )
-        return dims.most_common(1)[0][0]
+        refuse_transposed(shapes, str(self._folders[stream]))
+        return Counter(D for _, D in shapes).most_common(1)[0][0]
 
 
 def open_store(

@@ -308,7 +308,11 @@ def test_no_detections_at_all_is_an_ap_of_zero_with_a_warning() -> None:
 def test_a_class_without_detections_stays_in_the_mean() -> None:
     found = evaluate(result(detection()), truth(instance(), instance(20, 30, "jump")))
     assert found.map[0] == 0.5
-    assert warned(found, "1 class has no detection")
+    assert warned(found, "1 class has no detection ('jump'); its AP")
+    many = [instance(20, 30, f"class {i}") for i in range(8)]
+    found = evaluate(result(detection()), truth(instance(), *many))
+    assert warned(found, "8 classes have no detection ('class 0', 'class 1', ")
+    assert warned(found, "'class 4' and 3 more); their AP of 0")
 
 
 def test_an_unknown_label_is_an_error_that_names_the_nearest() -> None:

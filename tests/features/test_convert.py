@@ -127,6 +127,25 @@ def test_a_faulty_video_is_named_and_the_others_go_on(
     assert check_store(open_store(tmp_path / "out"), values=True) == []
 
 
+def test_transposed_arrays_are_refused_together_and_nothing_is_written(
+    tmp_path: Path, save: SaveArray
+) -> None:
+    lengths = [20, 30, 20, 40, 50, 30]  # some videos are of one length, so each D comes again
+    for i, T in enumerate(lengths):
+        save(tmp_path / "in" / f"v{i}.npy", (16, T))
+    begin = r"\(16, 20\): all begin with 16; expected \(T, 16\)\. They look transposed"
+    with pytest.raises(FeatureError, match=begin) as told:
+        convert(tmp_path / "in", tmp_path / "out", fps=25, stride=16)
+    assert told.value.code == "transposed"
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name[0] != "."]
+    with pytest.raises(FeatureError, match="They look transposed"):
+        open_store(tmp_path / "in", fps=25, stride=16)
+    for i in range(len(lengths)):
+        save(tmp_path / "in" / f"v{i}.npy", (16, 4 if i else 5))  # videos cut to one length
+    report = convert(tmp_path / "in", tmp_path / "cut", fps=25, stride=16)
+    assert len(report.written) + len(report.skipped) == len(lengths)
+
+
 def test_a_value_that_float16_cannot_hold_is_refused(tmp_path: Path, save: SaveArray) -> None:
     save(tmp_path / "in" / "a.npy", np.full((2, 3), 1e5, dtype=np.float32))
     with pytest.raises(FeatureError, match=r"values up to 100000; float16 ends before.*float32"):
@@ -181,7 +200,7 @@ def test_a_wrong_fps_is_noticed_from_the_durations(tmp_path: Path, save: SaveArr
     report = convert(tmp_path / "in", tmp_path / "right", fps=25, stride=16)
     assert not [note for note in report.notes if "duration" in note]
     report = convert(tmp_path / "in", tmp_path / "wrong", fps=30, stride=16)
-    assert [note for note in report.notes if "1 videos do not fit their duration" in note]
+    assert [note for note in report.notes if "1 video does not fit the duration" in note]
 
 
 def test_a_faulty_annotation_is_named_and_the_others_go_on(tmp_path: Path, save: SaveArray) -> None:

@@ -495,7 +495,7 @@ def test_a_faulty_video_is_named_and_the_rest_is_there(some: Path, tmp_path: Pat
         "short": "twice",
     }
     assert list(reasons(report)) == sorted(reasons(report))
-    assert report.notes == ["1 files are no videos by their names and were left out: 'readme.txt'"]
+    assert report.notes == ["1 file is no video by name and left out: 'readme.txt'"]
     assert open_store(tmp_path / "s").videos == ("exact", "odd")
     listed = json.loads((tmp_path / "s" / "skipped.json").read_text())
     assert list(listed) == sorted(reasons(report))

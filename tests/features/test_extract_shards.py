@@ -108,7 +108,7 @@ def test_nothing_is_to_be_seen_before_the_shares_are_joined(tmp_path: Path, shar
 def test_each_fault_and_note_is_told_by_one_share(share: Share) -> None:
     reports = [share(i) for i in (1, 2, 3)]
     assert sorted(f.where for r in reports for f in r.skipped) == ["a:z.mp4", "b", "e"]
-    assert sum("no videos by their names" in note for r in reports for note in r.notes) == 1
+    assert sum("by name and left out" in note for r in reports for note in r.notes) == 1
     assert sorted(video for r in reports for video in r.written) == list("acdfg")
 
 

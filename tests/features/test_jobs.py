@@ -198,7 +198,7 @@ def test_the_shards_together_tell_what_is_done_skipped_and_missing(tmp_path: Pat
 def test_without_shards_the_same_command_goes_on(tmp_path: Path) -> None:
     found = UnderWay(tmp_path, "features", done={"a"})
     found.settle(["a", "b"])
-    assert found.facts() == [f"{tmp_path} is not finished: 1 videos done, 0 skipped, 1 missing"]
+    assert found.facts() == [f"{tmp_path} is not finished: 1 video done, 0 skipped, 1 missing"]
     assert "Run the same command again." in str(found.findings()[0])
 
 

@@ -21,7 +21,7 @@ def test_convert_and_check_from_the_command_line(
     save(source / "a.npy")
     command = ["convert", str(source), "--out", str(out), "--fps", "25", "--stride", "16"]
     assert main(command) == 0
-    assert "1 videos written" in capsys.readouterr().out
+    assert "1 video written" in capsys.readouterr().out
     assert main(["check", str(out), "--values"]) == 0
     assert "0 errors, 0 warnings" in capsys.readouterr().out
     save(source / "b.npy", np.zeros((0, 6), dtype=np.float32))

@@ -4,6 +4,8 @@ import errno
 import importlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -104,9 +106,23 @@ def test_a_stopped_sweep_says_what_there_is(
         *("--out", tmp_path / "sweep", "--seeds", "0,1,2,3", *SMALL),
         code=1,
     )
-    assert "seed-2: stopped after 1 steps." in said
+    assert "seed-2: stopped after 1 step" in said
     assert "mean and sd over 2 seeds" in said
     assert "--resume" in said
+
+
+def test_a_training_ends_with_its_loss_and_the_next_command(data: Data, tmp_path: Path) -> None:
+    base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
+    lines = wtal(*base, "--out", tmp_path / "my runs", "--seeds", "0,1").splitlines()
+    seeds = [line for line in lines if "trained after" in line]
+    assert all(re.fullmatch(r".*seed-\d: trained after \d+ steps, loss [\d.]+\.", s) for s in seeds)
+    assert len(seeds) == 2
+    assert [line.split()[0] for line in lines if "+-" in line] == ["loss"]
+    runs = shlex.quote(str(tmp_path / "my runs"))
+    assert lines[-1].endswith(f" in all; next: wtal localize {runs} --features {data.store}")
+    (data.store / "manifest.json").unlink()
+    said = wtal(*base, "--out", tmp_path / "r", "--fps", "25", "--stride", "16")
+    assert said.endswith(f"--features {data.store} --fps 25.0 --stride 16.0\n")
 
 
 def test_every_reading_of_a_test_split_is_counted(data: Data, tmp_path: Path) -> None:
@@ -314,6 +330,15 @@ def test_train_refuses_wrong_input_in_one_sentence(
     assert message in sentence("train", data.config, "-f", data.store, *out, *SMALL, *given)
 
 
+def test_names_in_the_wrong_place_are_recognized(data: Data, tmp_path: Path) -> None:
+    out = ("--tags", data.tags, "--out", tmp_path / "run")
+    said = sentence("train", data.store, "-f", data.config, *out)
+    assert f"{data.store} is a folder; expected a YAML file; are two names swapped?" in said
+    said = sentence("eval", data.annotations, tmp_path)
+    assert f"{tmp_path} is a folder without detclasslist.txt" in said
+    assert "are two names swapped?" in said
+
+
 def test_a_store_without_time_base_needs_fps_and_stride(data: Data, tmp_path: Path) -> None:
     (data.store / "manifest.json").unlink()
     base = ("train", data.config, "-f", data.store, "--tags", data.tags, *SMALL)
@@ -327,6 +352,10 @@ def test_localize_refuses_what_is_no_run_and_features_of_another_encoder(
     data: Data, tmp_path: Path
 ) -> None:
     assert "no run folder" in sentence("localize", data.store, "-f", data.store)
+    missing = sentence("localize", tmp_path / "nope", "-f", data.store)
+    assert "nope does not exist; expected a run folder" in missing
+    without = sentence("localize", tmp_path, "-f", data.store, "--subset", "test")
+    assert "--subset test is one of the tags: name them, by --tags FILE.csv" in without
     run = trained(data, tmp_path / "run")
     other = make_store(tmp_path / "other", dim=5)[0]
     line = sentence("localize", run, "-f", other)
@@ -476,6 +505,26 @@ def test_doctor_warns_of_a_subset_of_another_extractor(tmp_path: Path) -> None:
         said = wtal("doctor", store, *labels)
         assert "warning [subset-drift]" in said
         assert "0 errors, 1 warning" in said
+
+
+def test_doctor_says_what_the_time_base_should_be_where_all_videos_are_wrong_alike(
+    data: Data,
+) -> None:
+    manifest = data.store / "manifest.json"
+    manifest.rename(data.store.parent / "moved.json")
+    both = ("doctor", data.store, "--annotations", data.annotations, "--fps")
+    said = wtal(*both, "15", "--stride", "16")
+    assert "The features of 18 of 18 videos are 1.67 times too long." in said
+    assert "about 0.64 s, for instance --fps 25 --stride 16" in said
+    assert "another length" not in said
+    assert "[time-base]" not in wtal(*both, "25", "--stride", "16")
+    found = json.loads(data.annotations.read_text())
+    for i, entry in enumerate(found["database"].values()):
+        entry["duration"] *= 1 + 0.3 * (i % 3)  # no one cause
+    data.annotations.write_text(json.dumps(found))
+    said = wtal(*both, "25", "--stride", "16")
+    assert "12 videos have features of another length than stated" in said
+    assert "[time-base]" not in said
 
 
 def test_doctor_knows_classes_that_cannot_be_learned(data: Data) -> None:

@@ -122,7 +122,7 @@ def test_sigterm_stops_a_demo_that_is_filming(
     monkeypatch.setattr("wtal.demo.command.film_all", terminated)
     stopped = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "d"), "-q"])
     assert stopped.exit_code == 1
-    assert stopped.output == f"error: Stopped; remove {tmp_path / 'd'} to start the demo again.\n"
+    assert stopped.output == f"stopped: remove {tmp_path / 'd'} to start the demo again.\n"
 
 
 def test_a_demo_that_is_stopped_says_how_to_start_again(
@@ -135,5 +135,5 @@ def test_a_demo_that_is_stopped_says_how_to_start_again(
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "train_step", stops)
-    with pytest.raises(WtalError, match=f"Stopped at step 1; remove {tmp_path} to start the demo"):
+    with pytest.raises(WtalError, match=f"at step 1; remove {tmp_path} to start"):
         demo(tmp_path, 3, config=SMALL)

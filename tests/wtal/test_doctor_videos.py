@@ -39,7 +39,7 @@ def test_every_video_is_decoded_and_the_faulty_ones_are_named(folder: Path) -> N
     assert "10 (1)" in said
     assert "64 x 48 (2), 96 x 64 (1)" in said
     assert "1 of variable frame rate" in said
-    assert "1 files are no videos by their names: 'notes.txt'" in said
+    assert "1 file is no video by name: 'notes.txt'" in said
     assert "error [video] text:" in said
     assert "] cut:" in said
     assert "2 errors, 0 warnings" in said
@@ -67,8 +67,8 @@ def test_tags_and_annotations_are_compared_with_the_files(folder: Path, tmp_path
     assert "1 of 3 videos have no file that can be used: gone" in said
     assert "1 of 3 videos have no line in" in said
     assert "unsteady" in said
-    assert "after the end of their files: steady (9.0 s after 2.0 s)" in said
-    assert "1 videos have files of another length than their duration: slow" in said
+    assert "after the end of the files: steady (9.0 s after 2.0 s)" in said
+    assert "1 video has files of another length than stated: slow" in said
 
 
 def test_a_store_beside_videos_is_taken_for_a_store(tmp_path: Path) -> None:

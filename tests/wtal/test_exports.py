@@ -12,8 +12,7 @@ import pytest
 from tests.wtal.exporting import export, sentence, write_results
 from wtal.exports import FORMATS
 from wtal.exports.folder import MARKER
-from wtal.exports.words import DETECTIONS_FILE
-from wtal.results import DETECTIONS_FILE as RESULT_FILE
+from wtal.runs import DETECTIONS_FILE
 
 TOY = {
     "a": [("jump", 1.0, 2.5, 0.9), ("run", 2.0, 4.0, 0.25), ("jump", 5.0, 6.0, 0.5)],
@@ -86,11 +85,10 @@ def test_the_same_input_gives_the_same_bytes(name: str, results: Path, tmp_path:
 
 
 def test_a_run_folder_stands_for_its_result_file(tmp_path: Path) -> None:
-    assert DETECTIONS_FILE == RESULT_FILE
     run = tmp_path / "run"
     run.mkdir()
-    assert f"{run} has no {RESULT_FILE}" in sentence(run, "--to", "csv")
-    write_results(run / RESULT_FILE, TOY)
+    assert f"{run} has no {DETECTIONS_FILE}" in sentence(run, "--to", "csv")
+    write_results(run / DETECTIONS_FILE, TOY)
     export(run, "--to", "csv")
     assert len(table(run / "detections-csv.csv")) == 4
 

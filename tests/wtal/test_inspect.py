@@ -258,7 +258,7 @@ def test_mistakes_are_answered_in_one_sentence(toy: Toy, tmp_path: Path) -> None
     source = ("-f", toy.features)
     known = (*source, "--annotations", toy.annotations)
     assert "the nearest name is 'video_013'" in sentence(run, "vide_013", *source)
-    assert "no run folder" in sentence(tmp_path / "none", VIDEO, *source)
+    assert "none does not exist" in sentence(tmp_path / "none", VIDEO, *source)
     assert "no run folder" in sentence(run, "--versus", tmp_path, "--map", *known)
     assert "either a video to draw, or --map" in sentence(run, *source)
     assert "either a video to draw, or --map" in sentence(run, VIDEO, "--map", *known)

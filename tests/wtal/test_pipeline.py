@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.wtal.pipelining import FAST, TAGS, Bench, contents, film, work_here, write_tags
 from wtal.cli import app
-from wtal.errors import WtalError
+from wtal.errors import Stopped, WtalError
 from wtal.localize import Localizer
 from wtal.pipeline import (
     Telling,
@@ -345,7 +345,7 @@ def test_ctrl_c_ends_in_a_sentence_that_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(extraction, "extract", stop)
-        with pytest.raises(WtalError, match=r"Stopped\. What is finished is kept in .* goes on"):
+        with pytest.raises(Stopped, match=r"what is finished is kept in .* goes on"):
             new.run()
     assert new.run().extracted == 5
 
@@ -521,6 +521,16 @@ def test_a_slip_in_the_options_is_refused_before_anything_is_read(
     given: dict[str, Any] = {"tags": tmp_path / "t.csv", "encoders": ("null",)}
     with pytest.raises(WtalError, match=sentence):
         Words(tmp_path, **(given | more))
+
+
+def test_a_wrong_folder_is_told_before_tags_that_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = Words(tmp_path / "empty", tags=tmp_path / "none.csv", out=tmp_path / "out")
+    with pytest.raises(FeatureError, match="holds no video by its name"):
+        run(words)
+    words = Words(tmp_path / "videso", tags=tmp_path / "none.csv", out=tmp_path / "out")
+    with pytest.raises(FeatureError, match="videso does not exist; expected a folder of videos"):
+        run(words)
 
 
 def test_results_go_beside_the_videos_unless_told_otherwise(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from wtal.report import Cost, make_report
 from wtal.report.blocks import Blocks
 from wtal.report.choice import choose
 from wtal.report.gathering import Gathered
-from wtal.report.words import DETECTIONS_FILE
 from wtal.results import DETECTIONS_FILE as RESULT_FILE
 from wtal_eval import evaluate, read_detections
 from wtal_features import open_store
@@ -443,12 +442,11 @@ def test_videos_of_other_names_are_one_sentence(film: Path, tmp_path: Path) -> N
 
 
 def test_a_run_that_was_not_localized_is_told_how(toy: Toy) -> None:
-    assert DETECTIONS_FILE == RESULT_FILE
     (toy.run / RESULT_FILE).unlink()
     assert f"run `wtal localize {toy.run} --features STORE` first" in sentence(toy.run)
     sweep = toy.folder / "sweep"
     shutil.copytree(toy.run, sweep / "seed-0")
-    assert f"holds 1 runs; name one of them, such as {sweep / 'seed-0'}" in sentence(sweep)
+    assert f"holds 1 run; name one of them, such as {sweep / 'seed-0'}" in sentence(sweep)
     assert not (toy.run / "report.html").exists()
 
 
@@ -551,4 +549,4 @@ def test_the_same_input_gives_the_same_page_and_a_second_one_replaces_it_whole(
 
 
 def test_the_help_shows_an_example() -> None:
-    assert "Example: wtal report runs/dcc --videos videos" in plain(told("report", "--help"))
+    assert "Example: wtal report runs/dcc/seed-0 --videos videos" in plain(told("report", "--help"))

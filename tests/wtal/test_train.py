@@ -454,7 +454,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(
     assert "--resume" in output
     steps = load_state(out / STATE_FILE).step
     assert steps >= 1
-    assert f"stopped after {steps} steps" in output
+    assert f"stopped after {steps} step" in output
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(

@@ -16,7 +16,7 @@ from wtal.demo.script import write_scripts
 from wtal.demo.settings import DemoConfig
 from wtal.demo.stages import Places
 from wtal.demo.table import Figures, figures, text
-from wtal.errors import WtalError
+from wtal.errors import Stopped, WtalError
 from wtal.pipeline import Telling
 from wtal.report import Cost
 from wtal.schedule import numpy_generator
@@ -92,7 +92,7 @@ def demo(
         with lock(out), _one_thread():
             return _run(Places(out), seed, telling or Telling(), config or DemoConfig())
     except KeyboardInterrupt:
-        raise WtalError(f"Stopped; remove {out} to start the demo again.") from None
+        raise Stopped(f"remove {out} to start the demo again.") from None
 
 
 def _run(places: Places, seed: int, telling: Telling, config: DemoConfig) -> DemoResult:

@@ -17,7 +17,7 @@ from wtal import extract, pretrain
 from wtal.config import load_config
 from wtal.demo.filming import FPS
 from wtal.demo.settings import METHOD
-from wtal.errors import WtalError
+from wtal.errors import Stopped
 from wtal.inputs import labels_of, videos_of
 from wtal.localize import Localizer
 from wtal.pipeline import Telling
@@ -190,6 +190,6 @@ def show(places: Places, costs: Sequence[Cost], telling: Telling) -> None:
     )
 
 
-def stopped(root: Path, steps: int) -> WtalError:
+def stopped(root: Path, steps: int) -> Stopped:
     """What is said after Ctrl-C in a training."""
-    return WtalError(f"Stopped at step {steps}; remove {root} to start the demo again.")
+    return Stopped(f"a training was at step {steps}; remove {root} to start the demo again.")

@@ -12,9 +12,9 @@ from pathlib import Path
 from wtal.errors import WtalError
 from wtal.exports.formats import FORMATS
 from wtal.exports.job import Format, Timecode
+from wtal.runs import check_localized, result_file
 from wtal_features.video.cutting import nominal_rate
 
-DETECTIONS_FILE = "detections.json"  # as in wtal.results, which would bring torch
 _TIMECODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d):(\d\d)", re.ASCII)
 
 
@@ -72,6 +72,7 @@ class Words:
         if self.sure is not None and not 0 <= self.sure <= 1:
             raise WtalError(f"--sure is {self.sure}; expected a confidence between 0 and 1.")
         _ = self.rate, self.start
+        check_localized(self.detections)
         self._check_out()
 
     def _check_needs(self) -> None:
@@ -105,9 +106,7 @@ class Words:
     @property
     def file(self) -> Path:
         """The result file."""
-        if self.detections.is_dir():
-            return self.detections / DETECTIONS_FILE
-        return self.detections
+        return result_file(self.detections)
 
     @property
     def target(self) -> Path:

@@ -13,7 +13,7 @@ from wtal.notices import EXAMPLES
 from wtal.pipeline.ledger import digest
 from wtal.pipeline.telling import Progress, counted
 from wtal_features import FeatureError
-from wtal_features.extraction.listing import VideoFile, list_videos
+from wtal_features.extraction.listing import Listing, VideoFile, list_videos
 from wtal_features.extraction.preview import duration
 from wtal_features.files import read_json, write_json
 from wtal_features.video.container import load_av
@@ -102,13 +102,11 @@ class Footage:
         return [line, f"frames per second: {shown}"] if shown else [line]
 
 
-def look_over(source: Path, memory: Path, progress: Progress) -> Footage:
-    """List the videos and read the headers of those that are new or changed.
+def listed(source: Path) -> Listing:
+    """The videos by their names, at least one.
 
     Args:
         source: folder, searched through, or one file.
-        memory: file that `Footage.remember` wrote; it need not exist.
-        progress: told (done, total) headers.
 
     Raises:
         FeatureError, WtalError: there are no videos, or PyAV is not installed.
@@ -117,6 +115,18 @@ def look_over(source: Path, memory: Path, progress: Progress) -> Footage:
     listing = list_videos(source)
     if not listing.videos:
         raise WtalError(f"{source} holds no video that can be used. The first: {listing.faults[0]}")
+    return listing
+
+
+def look_over(source: Path, listing: Listing, memory: Path, progress: Progress) -> Footage:
+    """Read the headers of the videos that are new or changed.
+
+    Args:
+        source: what was listed.
+        listing: the videos.
+        memory: file that `Footage.remember` wrote; it need not exist.
+        progress: told (done, total) headers.
+    """
     known = _remembered(memory)
     stamps = {file.name: _stamp(file.path) for file in listing.videos}
     new = [file for file in listing.videos if known.get(file.name, [])[:2] != [*stamps[file.name]]]

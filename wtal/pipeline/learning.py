@@ -12,7 +12,7 @@ import torch
 from wtal.api import train
 from wtal.checkpoint import MODEL_FILE
 from wtal.config import Config, load_config
-from wtal.errors import WtalError
+from wtal.errors import Stopped
 from wtal.notices import without_action
 from wtal.pipeline.choices import narrow
 from wtal.pipeline.extraction import Extracted
@@ -69,9 +69,9 @@ def learning(
     seconds = time.perf_counter() - started
     if result.interrupted:
         ledger.pause(STAGE, seconds)
-        raise WtalError(
-            f"Stopped in the training after step {result.steps}, which is kept, as is all before "
-            "it; the same command goes on."
+        raise Stopped(
+            f"the training is kept up to step {result.steps}, as is all before it; the same "
+            "command goes on."
         )
     videos = len(tagging.training) - len(result.skipped)
     ledger.finish(STAGE, seconds, videos=videos, steps=result.steps, skipped=len(result.skipped))

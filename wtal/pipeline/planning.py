@@ -20,7 +20,7 @@ from wtal.pipeline.choices import (
 )
 from wtal.pipeline.expecting import expecting
 from wtal.pipeline.extraction import awaiting, earlier_grid, left_out
-from wtal.pipeline.footage import Footage, look_over
+from wtal.pipeline.footage import Footage, listed, look_over
 from wtal.pipeline.learning import awaited, forgotten
 from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.places import Places
@@ -75,10 +75,11 @@ def planning(
     Raises:
         WtalError, FeatureError, EvalError: what the user can mend.
     """
+    listing = listed(words.videos)  # a wrong folder is told before its tags are missed
     given = read_labels(words.tags, None if words.tags else words.annotations)
     corrections = None if words.corrections is None else read_corrections(words.corrections)
     with telling.bar("looking") as progress:
-        footage = look_over(words.videos, places.headers, progress)
+        footage = look_over(words.videos, listing, places.headers, progress)
     for text in footage.warnings():  # before tags that fit no other video are refused
         telling.warn(text)
     subsets = {video: clip.file.subset for video, clip in footage.videos.items()}
@@ -117,8 +118,9 @@ def _say(
     for line in (*plan.footage.lines(), *plan.tagging.lines(), *_choices(words, plan)):
         telling.say(line)
     if corrections is not None:
-        many = counted(len(corrections.videos), "video")
-        telling.say(f"{corrections.source}: corrections of {many}")
+        telling.say(
+            f"{corrections.source}: corrections of {counted(len(corrections.videos), 'video')}"
+        )
     for text in plan.tagging.warnings():
         telling.warn(text)
     if better:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from wtal.errors import WtalError
+from wtal.errors import Stopped
 from wtal.pipeline.choices import Grid
 from wtal.pipeline.ledger import Ledger, digest
 from wtal.pipeline.places import Places, cleared, made
@@ -85,9 +85,8 @@ def pretraining(
     seconds = time.perf_counter() - started
     if outcome.result.interrupted:
         ledger.pause(STAGE, seconds)
-        raise WtalError(
-            f"Stopped in the pre-training after step {outcome.result.steps}, which is kept; the "
-            "same command goes on."
+        raise Stopped(
+            f"the pre-training is kept up to step {outcome.result.steps}; the same command goes on."
         )
     files = [Path(file) for file in outcome.result.files]
     names = [file.name for file in files]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from wtal.errors import WtalError
+from wtal.errors import Stopped, WtalError
 from wtal.pipeline import (
     calibrating,
     checking,
@@ -163,9 +163,7 @@ def _goes_on(root: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise WtalError(
-            f"Stopped. What is finished is kept in {root}; the same command goes on."
-        ) from None
+        raise Stopped(f"what is finished is kept in {root}; the same command goes on.") from None
     except OSError as error:
         if error.errno not in _FULL:
             raise

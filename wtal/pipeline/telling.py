@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from wtal_features.errors import counted as counted
+
 if TYPE_CHECKING:
     from wtal_features.methods.loop import Progress as Steps
 
@@ -51,13 +53,3 @@ class Telling:
     bar: Bar = no_bar
     steps: Callable[[], AbstractContextManager[Callable[[Steps], None]]] = no_steps
     quiet: bool = True
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    Example:
-        >>> counted(1, "video"), counted(2, "video"), counted(0, "class", "classes")
-        ('1 video', '2 videos', '0 classes')
-    """
-    return f"{count} {one if count == 1 else many or one + 's'}"

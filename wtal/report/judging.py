@@ -21,7 +21,8 @@ from wtal.report.data import (
     Overview,
     Reliability,
 )
-from wtal.report.words import Words, result_file
+from wtal.report.words import Words
+from wtal.runs import result_file
 from wtal_eval import Annotations, Detections, EvalError, Evaluation, evaluate, read_detections
 from wtal_eval.averages import averages_over, headline_of
 from wtal_eval.calibration import BINS, reliability

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from wtal.errors import WtalError
 from wtal.report.data import Cost
+from wtal.runs import DETECTIONS_FILE, check_localized, result_file
 
-DETECTIONS_FILE = "detections.json"  # as in wtal.results, which would bring torch
-LEDGER = "run.json"  # as in wtal.pipeline.places, likewise
+LEDGER = "run.json"  # as in wtal.pipeline.places, which would bring torch
 REPORT_FILE = "report.html"
 TOP = 200  # detections of one video that a person might look through
 ENDINGS = (".html", ".htm")
@@ -72,21 +72,9 @@ class Words:
                 f"--features draws the curves of a model, and {self.detections} alone has none; "
                 "name the folder of its run."
             )
-        self._check_run()
+        for path in (self.detections, *(path for _, path in self.versus)):
+            check_localized(path)
         self._check_out()
-
-    def _check_run(self) -> None:
-        if not self.detections.is_dir() or self.file.is_file():
-            return
-        seeds = sorted(self.detections.glob("seed-*"))
-        if seeds:
-            raise WtalError(
-                f"{self.detections} holds {len(seeds)} runs; name one of them, such as {seeds[0]}."
-            )
-        raise WtalError(
-            f"{self.detections} has no {DETECTIONS_FILE}; run "
-            f"`wtal localize {self.detections} --features STORE` first."
-        )
 
     def _check_out(self) -> None:
         """A page, that is none of the inputs."""
@@ -125,11 +113,6 @@ class Words:
         if self.file.name == DETECTIONS_FILE:
             return self.file.with_name(REPORT_FILE)
         return self.file.with_name(f"{self.file.stem}-{REPORT_FILE}")
-
-
-def result_file(path: Path) -> Path:
-    """A result file, or that of a run folder."""
-    return path / DETECTIONS_FILE if path.is_dir() else path
 
 
 def named_results(words: Sequence[str]) -> tuple[tuple[str, Path], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wtal_features.errors import FeatureError
+from wtal_features.errors import FeatureError, counted
 from wtal_features.extraction.joining import folder_of, join_if_complete, look_around
 from wtal_features.extraction.listing import VideoFile, list_videos, some
 from wtal_features.extraction.needs import check_installed
@@ -161,4 +161,5 @@ def _say_where(
 def _others(names: tuple[str, ...]) -> list[str]:
     if not names:
         return []
-    return [f"{len(names)} files are no videos by their names and were left out: {some(names)}"]
+    what = counted(len(names), "file is no video", "files are no videos")
+    return [f"{what} by name and left out: {some(names)}"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from wtal_features.errors import FeatureError, Finding
+from wtal_features.errors import FeatureError, Finding, counted
 from wtal_features.files import read_json, write_json
 from wtal_features.writer import SKIPPED
 
@@ -54,9 +54,9 @@ class ExtractionReport:
     def lines(self) -> list[str]:
         """For a person: counts, then notes."""
         counts = (
-            f"{self.out}: {len(self.written)} videos extracted ({self.snippets} snippets, "
-            f"{self.video_s / 60:.1f} min of video), {len(self.unchanged)} unchanged, "
-            f"{len(self.skipped)} skipped"
+            f"{self.out}: {counted(len(self.written), 'video')} extracted "
+            f"({self.snippets} snippets, {self.video_s / 60:.1f} min of video), "
+            f"{len(self.unchanged)} unchanged, {len(self.skipped)} skipped"
         )
         return [counts, *self.notes]
 

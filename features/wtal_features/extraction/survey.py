@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wtal_features.errors import Finding
+from wtal_features.errors import Finding, counted
 from wtal_features.extraction.listing import EXTENSIONS, list_videos, some
 from wtal_features.extraction.preview import duration
 from wtal_features.video.decoder import fault_of
@@ -105,8 +105,9 @@ def _facts(found: list[Message], others: tuple[str, ...]) -> list[str]:
         return []
     seconds = sorted(_seconds(message) for message in found)
     lines = [
-        f"{len(found)} videos, {duration(sum(seconds))} in all; from {duration(seconds[0])} to "
-        f"{duration(seconds[-1])}, median {duration(seconds[len(seconds) // 2])}",
+        f"{counted(len(found), 'video')}, {duration(sum(seconds))} in all; "
+        f"from {duration(seconds[0])} to {duration(seconds[-1])}, "
+        f"median {duration(seconds[len(seconds) // 2])}",
         "frames per second: " + _counted(f"{message['rate'] or 0:.4g}" for message in found),
         "pixels: " + _counted(f"{message['width']} x {message['height']}" for message in found),
         "codecs: " + _counted(message["codec"] for message in found),
@@ -115,7 +116,8 @@ def _facts(found: list[Message], others: tuple[str, ...]) -> list[str]:
     if unsteady:
         lines.append(f"{unsteady} of variable frame rate: times come from their time stamps")
     if others:
-        lines.append(f"{len(others)} files are no videos by their names: {some(others)}")
+        what = counted(len(others), "file is no video", "files are no videos")
+        lines.append(f"{what} by name: {some(others)}")
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wtal_features.errors import Finding
+from wtal_features.errors import Finding, counted
 from wtal_features.shards import Shard, shards_of
 
 _SHOWN = 20  # shards that are named
@@ -69,8 +69,8 @@ class UnderWay:
         """For a person, one line each."""
         missing = "an unknown number" if self.missing is None else str(len(self.missing))
         counts = (
-            f"{self.where} is not finished: {len(self.done)} videos done, {len(self.skipped)} "
-            f"skipped, {missing} missing"
+            f"{self.where} is not finished: {counted(len(self.done), 'video')} done, "
+            f"{len(self.skipped)} skipped, {missing} missing"
         )
         shards = self.shards
         if not shards:

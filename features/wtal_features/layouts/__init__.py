@@ -16,7 +16,8 @@ class Layout:
         streams: Names of the streams in their order; empty for one array per video; None when
             the first file that can be read decides.
         videos: Video -> a function that reads its arrays, one per stream (`""` when there are
-            none). It raises FeatureError when the video cannot be used.
+            none). It raises FeatureError when the video cannot be used. With `prepare`, each is
+            called once.
         subsets: Video -> the part of the data set, where the layout tells.
         faults: What the listing alone shows.
         prepare: Called once with a scratch folder before the first video is read, if given. It

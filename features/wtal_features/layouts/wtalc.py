@@ -13,7 +13,7 @@ import numpy as np
 
 from wtal_features import object_arrays
 from wtal_features.annotations import Annotations, collect, make_entry, plain_label
-from wtal_features.errors import FeatureError, Finding
+from wtal_features.errors import FeatureError, Finding, counted
 from wtal_features.files import check_name, read_json
 from wtal_features.layouts import Layout, Limits, named_in
 from wtal_features.npy import FeatureArray, check_size, open_regular, read_header, read_npy
@@ -213,7 +213,8 @@ def read_features(path: Path, annotations: Path, limits: Limits) -> Layout:
         )
     if header.shape[0] != len(names):
         raise FeatureError(
-            f"{path} holds {header.shape[0]} videos; {annotations / NAMES} names {len(names)}.",
+            f"{path} holds {counted(header.shape[0], 'video')}; "
+            f"{annotations / NAMES} names {len(names)}.",
             "The two do not belong together.",
             code="annotations",
         )
