@@ -82,15 +82,15 @@ def tensors(result: FineTuned) -> dict[str, Tensor]:
 
 def test_it_learns_its_clips_by_heart(start: TrainableNetwork, toys: Toys) -> None:
     told: list[tuple[int, int]] = []
-    settings = replace(PLAIN, epochs=30, lr=4e-3)
+    settings = replace(PLAIN, epochs=60, lr=2e-3)  # from any seed, on any CPU
     result = fine_tune(
         *(start, toys.store, toys.clips, toys.labels, generator(1), settings),
         progress=lambda done, total: told.append((done, total)),
     )
     assert result.accuracy(toys.store, toys.clips, toys.labels) >= 0.9
-    assert len(result.losses) == 30
+    assert len(result.losses) == 60
     assert result.losses[0] > math.log(2) - 0.1 > 0.5 > result.losses[-1]
-    assert told == [(i, 30) for i in range(1, 31)]
+    assert told == [(i, 60) for i in range(1, 61)]
 
 
 def test_the_defaults_are_the_published_ones() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.features.pretraining_toys import (
+    BATCH,
     PLAIN,
     figures,
     states,
@@ -64,6 +65,8 @@ def test_two_processes_train_what_one_does(
     shared = figures(two.folder / "0" / out.name)
     for line, alone in zip(shared, figures(out), strict=True):
         assert line.pop("stage") == alone.pop("stage")
+        if "top1" in alone:  # where two keys are equally near, the order of a sum decides a row
+            assert line.pop("top1") == pytest.approx(alone.pop("top1"), abs=1 / BATCH)
         assert line == pytest.approx(alone, rel=1e-4, abs=1e-5)
 
 
