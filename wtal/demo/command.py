@@ -46,6 +46,7 @@ class DemoResult:
         return [
             "",
             *text(self.figures).splitlines(),
+            "One world says little about which is better; docs/benchmarks/demo.md has ten.",
             "",
             f"{seconds:.0f} s in all. The videos with what was found in them:",
             f"  {self.report}",
