@@ -83,6 +83,18 @@ def test_a_skipped_video_is_listed_but_neither_opened_first_nor_counted(visit: V
     assert facts[:4] == ["videos", "3", "skipped", "1"]
 
 
+def test_a_video_with_nothing_to_show_is_not_the_first_to_open(visit: Visit) -> None:
+    report = three_videos(overview=OVERVIEW)
+    index = replace(
+        report.index,
+        videos=(VideoRow("0 quiet"), *report.index.videos),
+        detections=found_of([[], *DETECTIONS.values()]),
+    )
+    page = visit(ReportData(index, lambda: iter([Block(), *report.blocks()])))
+    assert next(iter(list_counts(page))) == "0 quiet"
+    assert page.locator("#video-name").inner_text() == "a"
+
+
 def test_a_click_on_the_timeline_goes_there_in_the_video_and_on_the_clock(visit: Visit) -> None:
     page = visit()
     playable(page)

@@ -12,7 +12,12 @@ function route() {
   }
   if (name !== null) say(`There is no video “${name}” in this report.`);
   show("videos");
-  if (current.video < 0 && listed.length && innerWidth > 760) openVideo(listed.find((v) => !videos.skipped[v]) ?? listed[0], null);
+  if (current.video < 0 && listed.length && innerWidth > 760) openVideo(firstWorthALook(), null);
+}
+
+/** With a segment to look at; else a video that could be read at all. */
+function firstWorthALook() {
+  return listed.find((v) => counts.ofVideo[v] > 0) ?? listed.find((v) => !videos.skipped[v]) ?? listed[0];
 }
 
 /** On a wide screen list and video are side by side; a phone shows one of the three. */
