@@ -32,7 +32,8 @@ from wtal.config import load_config
 from wtal.data import select_subset
 from wtal.inputs import Labels, read_labels, videos_of
 from wtal.localize import Localizer
-from wtal.results import DETECTIONS_FILE, write_results
+from wtal.results import write_results
+from wtal.runs import DETECTIONS_FILE
 from wtal.training import train
 from wtal_features import FeatureStore, open_store
 from wtal_features.files import atomic_write, make_folder, read_json, write_json

@@ -1582,7 +1582,7 @@ def _say(text: str, quiet: bool) -> None:
 
 def _say_trained(results: list[TrainResult], sweep: bool, out: Path, quiet: bool) -> None:
     """What a person reads of it; metrics.jsonl and summary.json have every figure."""
-    from wtal.pipeline.telling import counted
+    from wtal_features.errors import counted
 
     for result in results:
         state = "stopped" if result.interrupted else "trained"
@@ -1622,7 +1622,7 @@ def _say_gain(results: list[TrainResult], quiet: bool) -> None:
 
 def _say_examination(found: Examination, quiet: bool, verbose: bool) -> None:
     """Facts, then findings with their cures; exit 1 if one is an error."""
-    from wtal.pipeline.telling import counted
+    from wtal_features.errors import counted
 
     for fact in found.facts:
         _say(fact, quiet)

@@ -19,10 +19,12 @@ from wtal.interrupt import sigterm_as_ctrl_c
 from wtal.journal import Journal, source_of
 from wtal.localize import Localizer
 from wtal.notices import before_localizing
-from wtal.results import DETECTIONS_FILE, SKIPPED_FILE
+from wtal.results import SKIPPED_FILE
+from wtal.runs import DETECTIONS_FILE
 from wtal.shards import Place, is_current, join_if_complete, remember_names, tidy, work_of
 from wtal.sharing import Progress, Sharing, Watch, do_shares, refuse_undone
 from wtal_features import FeatureError, FeatureStore, open_store
+from wtal_features.errors import counted
 from wtal_features.files import lock, make_folder
 from wtal_features.shards import Shard
 
@@ -169,7 +171,7 @@ class Localization:
             return
         only = f" of subset '{self.words.subset}'" if self.words.subset else ""
         raise WtalError(
-            f"{self.store.root} has features of none of the {len(chosen)} videos{only} in "
+            f"{self.store.root} has features of none of {counted(len(chosen), 'video')}{only} in "
             f"{source}: it holds videos like {next(iter(held), 'none')!r}, the labels videos like "
             f"{next(iter(chosen), 'none')!r}. Nothing was written; give the labels of these "
             "features."
@@ -223,10 +225,10 @@ class Localization:
 
 def _unfinished(run: Path) -> list[str]:
     """A sentence about a training that was stopped; none where it ended, or left no checkpoint."""
-    state = run / STATE_FILE
-    if not state.is_file():
+    try:
+        progress = load_progress(run / STATE_FILE)
+    except WtalError:  # missing or damaged: only --resume needs it, and says so
         return []
-    progress = load_progress(state)
     if progress is None or progress[0] >= progress[1]:
         return []
     done, steps = progress

@@ -13,8 +13,8 @@ from wtal.localize import VideoDetections
 from wtal_features import FeatureError
 from wtal_features.files import atomic_write, write_json
 
-DETECTIONS_FILE = "detections.json"
-SKIPPED_FILE = "localize-skipped.json"  # beside it; absent where nothing was skipped
+# Beside `runs.DETECTIONS_FILE`; absent where nothing was skipped.
+SKIPPED_FILE = "localize-skipped.json"
 
 
 class Entry(NamedTuple):

@@ -8,7 +8,7 @@ from wtal.errors import WtalError
 from wtal_features.errors import counted
 
 CONFIG_FILE = "config.yaml"
-DETECTIONS_FILE = "detections.json"  # as in wtal.results, which would bring torch
+DETECTIONS_FILE = "detections.json"  # here, since wtal.results brings torch
 
 
 def runs_of(path: Path) -> list[Path]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from wtal.doctor import Examination
 from wtal.journal import is_finished, read_lines
-from wtal.results import DETECTIONS_FILE, SKIPPED_FILE
+from wtal.results import SKIPPED_FILE
+from wtal.runs import DETECTIONS_FILE
 from wtal.shards import Place
 from wtal_features import FeatureError, Finding
 from wtal_features.extraction.underway import under_way

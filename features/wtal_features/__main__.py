@@ -42,9 +42,7 @@ def _check(options: argparse.Namespace) -> int:
         print(finding)
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
-    print(
-        f"{store}: {errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    )
+    print(f"{store}: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     return int(errors > 0)
 
 

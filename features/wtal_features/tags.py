@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
 
-from wtal_features.errors import FeatureError
+from wtal_features.errors import FeatureError, counted
 from wtal_features.files import SEPARATORS, atomic_write, check_name, csv_rows, read_text
 
 _COLUMNS = ("video", "label", "labels", "subset", "confidence")
@@ -190,7 +190,7 @@ def _cells(columns: list[str], row: list[str], separator: str, where: str) -> di
     named = [name for name in columns if name]
     if len(row) <= columns.index(named[-1]) or any(row[len(columns) :]):
         raise FeatureError(
-            f"{where} has {len(row)} cell{'s' * (len(row) != 1)}; "
+            f"{where} has {counted(len(row), 'cell')}; "
             f"expected {len(named)}: {separator.join(named)}.",
             "Give each label of a video a line of its own, and put cells that hold "
             f'{SEPARATORS[separator]} into "...".',

@@ -13,6 +13,7 @@ from tests.wtal.cutting_here import Here
 from tests.wtal.exporting import export, sentence, write_results
 from wtal.exports import command
 from wtal_features import FeatureError
+from wtal_features.video import cutter
 from wtal_features.video.cutter import _upright
 from wtal_features.video.cutting import Cutter, Header, Piece
 from wtal_features.video.frames import Decoded
@@ -139,6 +140,21 @@ def test_sound_that_cannot_be_decoded_leaves_the_pictures(
     assert numbers_of(clip) == list(range(10, 20))
     monkeypatch.undo()
     assert loud_seconds(clip) == []
+
+
+def test_the_cutter_says_that_it_lives_while_it_writes_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutter, "_BEAT_S", -1.0)  # at each call
+    said: list[str] = []
+    piece = Piece(0.0, 2.0, str(tmp_path / "clip.mp4"))
+    for name, write in (("silent.mp4", write_video), ("loud.mp4", write_beeps)):
+        source = str(write(tmp_path / name, numbered(50)))
+        request = cutter.CutRequest(source, (piece,))
+        cutter.cut(request, lambda message, array: said.append(str(message["kind"])))
+        said.append(name)
+    frames = said.index("silent.mp4") - 1
+    assert len(said) - 2 - frames - 1 > 1.5 * frames
 
 
 def test_a_silent_video_gives_a_clip_without_a_stream_of_sound(films: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from wtal.report import Cost, make_report
 from wtal.report.blocks import Blocks
 from wtal.report.choice import choose
 from wtal.report.gathering import Gathered
-from wtal.results import DETECTIONS_FILE as RESULT_FILE
+from wtal.runs import DETECTIONS_FILE as RESULT_FILE
 from wtal_eval import evaluate, read_detections
 from wtal_features import open_store
 

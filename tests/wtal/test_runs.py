@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 from wtal.cli import app
 from wtal.errors import WtalError
-from wtal.results import DETECTIONS_FILE as RESULT_FILE
 from wtal.runs import DETECTIONS_FILE, check_run, is_run, runs_of
 
 
@@ -20,10 +19,6 @@ def sweep(tmp_path: Path) -> Path:
         (folder / "config.yaml").touch()
         (folder / DETECTIONS_FILE).write_text('{"results": {}}')
     return tmp_path / "sweep"
-
-
-def test_the_result_file_has_the_name_that_is_written() -> None:
-    assert DETECTIONS_FILE == RESULT_FILE
 
 
 def test_a_sweep_is_its_runs_by_number_and_a_run_is_itself(sweep: Path) -> None:

@@ -36,7 +36,8 @@ from wtal.errors import WtalError
 from wtal.inputs import Labels, labels_of, read_labels, videos_of
 from wtal.localize import Localizer
 from wtal.readings import EVAL_FILE, count_readings
-from wtal.results import DETECTIONS_FILE, write_results
+from wtal.results import write_results
+from wtal.runs import DETECTIONS_FILE
 from wtal.schedule import numpy_generator
 from wtal.training import train
 from wtal.validation import hold_out

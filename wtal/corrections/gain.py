@@ -26,6 +26,7 @@ from wtal.readings import count_readings
 from wtal.validation import evaluate_on
 from wtal_eval import Annotations, read_annotations
 from wtal_features import FeatureError, FeatureStore
+from wtal_features.errors import counted
 from wtal_features.files import make_folder, write_json
 
 if TYPE_CHECKING:
@@ -193,8 +194,7 @@ def gain_lines(gains: Sequence[Gain]) -> list[str]:
         "with corrections": lambda gain, name: gain.given[name],
         "difference": lambda gain, name: gain.given[name] - gain.without[name],
     }
-    one = first.corrections == 1
-    what = "1 correction gains" if one else f"{first.corrections} corrections gain"
+    what = counted(first.corrections, "correction gains", "corrections gain")
     lines = [f"what {what}, in percent; scored: {first.about}"]
     lines.append("  " + " " * 20 + "".join(f"{name:>20}" for name in names))
     for label, value in rows.items():

@@ -16,6 +16,7 @@ from wtal.data import select_subset
 from wtal.inputs import Labels
 from wtal.schedule import numpy_generator
 from wtal_eval import Annotations
+from wtal_features.errors import counted
 
 WITHHELD = 4  # one of so many corrected videos is withheld
 
@@ -64,7 +65,7 @@ def plan_gain(
         with_segments = {annotations.videos[v] for v in set(annotations.video.tolist())}
         others = tuple(sorted(with_segments.intersection(stored) - set(names)))
         if others:
-            many = "1 annotated video" if len(others) == 1 else f"{len(others)} annotated videos"
+            many = counted(len(others), "annotated video")
             about = f"{many} outside of the training subset"
             return Plan(others, annotations, None, about)
     kept = corrections.only(frozenset(names))
@@ -78,7 +79,7 @@ def plan_gain(
     order = numpy_generator(config.train.seed, "withheld").permutation(complete).tolist()
     videos = tuple(sorted(order[: max(1, min(len(kept.videos) // WITHHELD, len(complete) - 1))]))
     withheld = kept.only(frozenset(videos))
-    verdicts = "1 verdict" if withheld.count == 1 else f"{withheld.count} verdicts"
+    verdicts = counted(withheld.count, "verdict")
     about = (
         f"{len(videos)} of the {len(kept.videos)} corrected videos, with {verdicts} that the "
         "network which is scored never saw"

@@ -23,7 +23,8 @@ from wtal.localize import Localizer
 from wtal.pipeline import Telling
 from wtal.readings import count_readings
 from wtal.report import Cost, make_report
-from wtal.results import DETECTIONS_FILE, write_results
+from wtal.results import write_results
+from wtal.runs import DETECTIONS_FILE
 from wtal.training import train
 from wtal_eval import Evaluation, read_annotations
 from wtal_features import open_store

@@ -25,6 +25,7 @@ from wtal.exports.sources import Found, find
 from wtal.exports.words import Words
 from wtal_eval import Detections
 from wtal_eval.io import read_annotations
+from wtal_features.errors import counted
 from wtal_features.files import make_folder
 from wtal_features.video.cutting import Cutter
 
@@ -65,10 +66,10 @@ def run(words: Words, *, bar: Bar, show: Say, warn: Say) -> Mapping[str, str]:
                 found = find(words.videos, sorted(detections.videos), cutter, progress)
         videos, faults, outside = _videos(words, detections, found)
         if outside:
-            warn(f"{_counted(outside, 'detection')} outside the video left out.")
+            warn(f"{counted(outside, 'detection')} outside the video left out.")
         if not words.format.needs and found.faults:
             first, why = next(iter(found.faults.items()))
-            many = _counted(len(found.faults), "video")
+            many = counted(len(found.faults), "video")
             warn(f"{many} without a file to link to, the first {first!r}: {why}")
         base = words.target if words.format.folder else words.target.parent
         make_folder(base)
@@ -150,7 +151,7 @@ def _date(words: Words) -> str:
 def _summary(words: Words, videos: tuple[Video, ...], faults: Mapping[str, str]) -> str:
     written = [video for video in videos if video.name not in faults]
     count = sum(len(video.segments) for video in written)
-    what = f"{words.target}: {_counted(count, 'detection')} of {_counted(len(written), 'video')}"
+    what = f"{words.target}: {counted(count, 'detection')} of {counted(len(written), 'video')}"
     if words.to == "sheet":
         return f"{what} to choose from, the best of each class shown."
     if words.top is None and words.format.best is not None:
@@ -161,7 +162,3 @@ def _summary(words: Words, videos: tuple[Video, ...], faults: Mapping[str, str])
         if thinned or not count
         else f"{what}, all there are; --above or --top thins them."
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -13,9 +13,10 @@ from wtal.pipeline.footage import Footage
 from wtal.pipeline.ledger import Ledger, digest, file_digest
 from wtal.pipeline.places import Places
 from wtal.pipeline.tagging import Tagging
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal.pipeline.words import Words
 from wtal_features import Finding
+from wtal_features.errors import counted
 from wtal_features.files import atomic_write
 
 STAGE = "check"

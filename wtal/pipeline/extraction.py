@@ -16,8 +16,9 @@ from wtal.pipeline.choices import Grid, settings_key
 from wtal.pipeline.footage import Clip, Footage
 from wtal.pipeline.ledger import Ledger, digest
 from wtal.pipeline.places import Places, cleared
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal_features import FeatureError, FeatureStore, Finding, open_store
+from wtal_features.errors import counted
 from wtal_features.files import read_json, write_json
 
 STAGE = "extract"

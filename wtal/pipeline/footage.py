@@ -11,8 +11,9 @@ from typing import Any
 from wtal.errors import WtalError
 from wtal.notices import EXAMPLES
 from wtal.pipeline.ledger import digest
-from wtal.pipeline.telling import Progress, counted
+from wtal.pipeline.telling import Progress
 from wtal_features import FeatureError
+from wtal_features.errors import counted
 from wtal_features.extraction.listing import Listing, VideoFile, list_videos
 from wtal_features.extraction.preview import duration
 from wtal_features.files import read_json, write_json

@@ -19,8 +19,9 @@ from wtal.pipeline.extraction import Extracted
 from wtal.pipeline.ledger import Ledger, digest, file_digest
 from wtal.pipeline.places import Places, cleared
 from wtal.pipeline.tagging import Tagging
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal.pipeline.words import Words
+from wtal_features.errors import counted
 
 STAGE = "train"
 

@@ -25,9 +25,10 @@ from wtal.pipeline.learning import awaited, forgotten
 from wtal.pipeline.ledger import Ledger
 from wtal.pipeline.places import Places
 from wtal.pipeline.tagging import Tagging, corrected, put_on, without
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal.pipeline.words import Words
 from wtal_features import Finding
+from wtal_features.errors import counted
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from wtal import __version__
 from wtal.pipeline.footage import Footage
 from wtal.pipeline.ledger import Ledger, digest, file_digest
 from wtal.pipeline.places import Places
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal.pipeline.words import Words
 from wtal.report import Cost, make_report
+from wtal_features.errors import counted
 
 STAGE = "report"
 _TITLES = {

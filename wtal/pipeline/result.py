@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wtal.pipeline.choosing import Chosen
-from wtal.pipeline.telling import counted
+from wtal_features.errors import counted
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from wtal.pipeline.places import Places, made, refuse_other
 from wtal.pipeline.planning import Plan, planning
 from wtal.pipeline.result import RunResult
 from wtal.pipeline.tagging import save, without
-from wtal.pipeline.telling import Telling, counted
+from wtal.pipeline.telling import Telling
 from wtal.pipeline.words import Words
+from wtal_features.errors import counted
 from wtal_features.extraction.preview import duration
 from wtal_features.files import lock
 

@@ -13,8 +13,8 @@ from wtal.data import select_subset
 from wtal.errors import WtalError
 from wtal.inputs import Labels
 from wtal.notices import look_alikes, some, spelt_alike, without_action
-from wtal.pipeline.telling import counted
 from wtal_features import Tags
+from wtal_features.errors import counted
 from wtal_features.extraction.listing import EXTENSIONS
 from wtal_features.files import read_text
 from wtal_features.tags import tags_text, write_tags

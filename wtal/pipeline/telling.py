@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from wtal_features.errors import counted as counted
-
 if TYPE_CHECKING:
     from wtal_features.methods.loop import Progress as Steps
 

@@ -25,6 +25,7 @@ from wtal.report.page import write_page
 from wtal.report.provenance import about, source
 from wtal.report.words import TOP, Words
 from wtal_features import FeatureError
+from wtal_features.errors import counted
 from wtal_features.files import make_folder
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ class Made:
 
     def line(self) -> str:
         """What the page holds, and how to look at it."""
-        parts = [_counted(self.videos, "video")]
+        parts = [counted(self.videos, "video")]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
-        parts.append(_counted(self.detections, "detection"))
+        parts.append(counted(self.detections, "detection"))
         parts.append(f"{self.playable} with a player" if self.playable else "no player")
         parts.append(f"{self.curves} with curves" if self.curves else "no curves")
         parts += [self.figure] if self.figure else []
@@ -231,18 +232,18 @@ def _drawer(
 def _warn_of_missing(media: Media, warn: Say) -> None:
     missing = [video for video in media.notes if video not in media.faults]
     if missing:
-        many = _counted(len(missing), "video")
+        many = counted(len(missing), "video")
         warn(f"{many} without a file to play, the first {missing[0]!r}: {media.notes[missing[0]]}")
 
 
 def _left_out(choice: Choice, words: Words) -> Iterator[str]:
     if choice.cut:
         yield (
-            f"{_counted(choice.cut, 'detection')} left out: the page holds the best {words.top} of "
+            f"{counted(choice.cut, 'detection')} left out: the page holds the best {words.top} of "
             "each video, --top N takes more or fewer."
         )
     if choice.outside:
-        yield f"{_counted(choice.outside, 'detection')} outside the video left out."
+        yield f"{counted(choice.outside, 'detection')} outside the video left out."
 
 
 def _judge(words: Words, gathered: Gathered, warn: Say) -> Judgement | None:
@@ -262,7 +263,3 @@ def _overview(words: Words, judgement: Judgement | None) -> Overview | None:
     if judgement is None and not costs:
         return None
     return replace(judgement.overview if judgement else Overview(), costs=costs)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -132,20 +132,29 @@ class Shown(NamedTuple):
     stamp: Fraction
 
 
-def shown(path: str, until_s: float, reply: Send) -> Iterator[Shown]:
+class _Alive:
+    """Says that the work goes on, about every second that it is called in."""
+
+    def __init__(self, reply: Send) -> None:
+        self._reply, self._said = reply, time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._said > _BEAT_S:
+            self._said = time.monotonic()
+            self._reply({"kind": "alive"}, None)
+
+
+def shown(path: str, until_s: float, alive: _Alive) -> Iterator[Shown]:
     """Frames in their order; none from `until_s` on.
 
     Raises:
         FeatureError: If the video breaks off before.
     """
-    beat = time.monotonic()
     held: Decoded | None = None
     with open_video(path) as video:
         reader = FrameReader(video)
         for decoded in _whole(reader):
-            if time.monotonic() - beat > _BEAT_S:
-                beat = time.monotonic()
-                reply({"kind": "alive"}, None)
+            alive()
             if held is not None:
                 yield Shown(held, decoded.time, reader.start + held.time)
             held = decoded
@@ -176,12 +185,12 @@ def _cut_pieces(
     request: CutRequest, numbers: Sequence[int], sound: SoundFormat | None, reply: Send
 ) -> None:
     waiting, opened = list(numbers), dict[int, _Writer]()
-    until_s = max(request.pieces[i].end_s for i in numbers)
+    until_s, alive = max(request.pieces[i].end_s for i in numbers), _Alive(reply)
     with ExitStack() as stack:
-        for frame in shown(request.path, until_s, reply):
+        for frame in shown(request.path, until_s, alive):
             while waiting and request.pieces[waiting[0]].start_s + _ROUNDED_S < frame.leaves:
                 i = waiting.pop(0)
-                opened[i] = _Writer(request.pieces[i].out, request.path, sound)
+                opened[i] = _Writer(request.pieces[i].out, request.path, sound, alive)
                 stack.push(opened[i].give_up)
             for i, writer in list(opened.items()):
                 writer.add(frame)
@@ -196,8 +205,8 @@ def _cut_pieces(
 class _Writer:
     """One piece on its way to the disk: whole or not there."""
 
-    def __init__(self, out: str, path: str, sound: SoundFormat | None) -> None:
-        self._out, self._path, self._sound = out, path, sound
+    def __init__(self, out: str, path: str, sound: SoundFormat | None, alive: _Alive) -> None:
+        self._out, self._path, self._sound, self._alive = out, path, sound, alive
         self._first: Shown | None = None
         self._leaves = Fraction(0)  # of the last frame
         self._last = -1  # time stamp in ticks
@@ -261,6 +270,7 @@ class _Writer:
                 self._path,
                 self._first.stamp,
                 length,
+                self._alive,
             )
 
     def give_up(self, *fault: Any) -> None:
@@ -302,7 +312,7 @@ def _take_stills(request: CutRequest, reply: Send) -> None:
         assert latest is not None  # `shown` gives one frame at least, or raises
         reply({"kind": "still", "index": waiting.pop(0)}, _small(latest, request, reformatter))
 
-    for frame in shown(request.path, max(request.stills), reply):
+    for frame in shown(request.path, max(request.stills), _Alive(reply)):
         latest = frame.decoded
         while waiting and request.stills[waiting[0]] + _ROUNDED_S < frame.leaves:
             send()

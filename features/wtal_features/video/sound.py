@@ -7,7 +7,7 @@ Shapes: C channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -45,12 +45,20 @@ class SoundFormat:
 
 
 def sound_format(container: Any) -> SoundFormat | None:
-    """Of the first stream of sound of an open file; None where there is none to decode."""
+    """Of the first stream of sound that can be decoded; None where there is none."""
+    stream = _heard(container)
+    if stream is None:
+        return None
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.layout.nb_channels
+    return SoundFormat(
+        rate if rate in _RATES else _USUAL_RATE, "mono" if channels == 1 else "stereo"
+    )
+
+
+def _heard(container: Any) -> Any:
     for stream in container.streams.audio:
-        context = stream.codec_context
-        if context is not None and context.sample_rate > 0:
-            rate = context.sample_rate if context.sample_rate in _RATES else _USUAL_RATE
-            return SoundFormat(rate, "mono" if context.layout.nb_channels == 1 else "stereo")
+        if stream.codec_context is not None and stream.codec_context.sample_rate > 0:
+            return stream
     return None
 
 
@@ -62,7 +70,13 @@ def add_sound(container: Any, sound: SoundFormat) -> Any:
 
 
 def write_sound(
-    container: Any, stream: Any, sound: SoundFormat, path: str, start: Fraction, length: Fraction
+    container: Any,
+    stream: Any,
+    sound: SoundFormat,
+    path: str,
+    start: Fraction,
+    length: Fraction,
+    alive: Callable[[], None],
 ) -> None:
     """Fill a stream of `add_sound` with a piece of the sound of a video; gaps are silent.
 
@@ -73,9 +87,11 @@ def write_sound(
         path: The video.
         start: Seconds by the video's time stamps, exact.
         length: Seconds.
+        alive: Called again and again: the sound of hours takes minutes.
     """
     written, needed = 0, round(length * sound.rate)
     for at, samples_CN in _decoded(path, sound, start, start + length):
+        alive()
         begins = round((at - start) * sound.rate)
         slack = _GAP_S * sound.rate if written else 0
         if begins > written + slack:
@@ -96,12 +112,14 @@ def _decoded(
     resampler = av.AudioResampler(format="fltp", layout=sound.layout, rate=sound.rate)
     try:
         with open_video(path) as video:
-            audio = video.container.streams.audio[0]
+            audio = _heard(video.container)
             video.container.seek(max(0, int((start - _SEEK_BACK_S) * 1_000_000)))
             for frame in video.container.decode(audio):
                 if frame.pts is None:
                     continue
                 for out in resampler.resample(frame):
+                    if out.pts is None:
+                        continue
                     at = out.pts * out.time_base
                     if at >= end:
                         return
